@@ -1,0 +1,39 @@
+/** One call of the conductor, from its words to its exit code. Loads no more than the command that is called. */
+import { EXIT, Failure } from '../failure.ts';
+import { readArgs } from './args.ts';
+import { commands } from './commands.ts';
+import { commandHelp, generalHelp } from './help.ts';
+import { type Output, openTerminal } from './terminal.ts';
+
+export interface CliOptions {
+  /** What was typed after the name of the program. */
+  readonly argv: readonly string[];
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+}
+
+/** Never rejects: whatever went wrong is told, and is in the exit code. */
+export async function runCli({ argv, stdout, stderr, env, cwd }: CliOptions): Promise<number> {
+  const terminal = openTerminal({ stdout, stderr, env, json: argv.includes('--json') });
+  try {
+    const parsed = readArgs(argv);
+    if ('help' in parsed) {
+      terminal.data(parsed.help ? commandHelp(parsed.help) : generalHelp());
+      return EXIT.done;
+    }
+    const { words, options } = parsed;
+    const { run } = await parsed.command.load();
+    return await run({ words, options, terminal, env, cwd, commands });
+  } catch (error) {
+    const { message, fix, exitCode } = error instanceof Failure ? error : Failure.from(error, 'conductor');
+    if (terminal.isJson)
+      terminal.data(
+        JSON.stringify({ type: 'failed', error: message, exitCode, ...(fix === undefined ? {} : { fix }) }),
+      );
+    terminal.progress(`${terminal.paint.red('error:')} ${message}\n`);
+    if (fix !== undefined) terminal.progress(`  fix: ${fix}\n`);
+    return exitCode;
+  }
+}

@@ -1,0 +1,67 @@
+/** What a run stands on. Made once, handed to every phase. */
+
+import type { PubSub } from '@google-cloud/pubsub';
+import type { Storage } from '@google-cloud/storage';
+import type { Cloud } from '@service-director/shared/cloud/cloud.ts';
+import type { Clock, Random } from '@service-director/shared/kit/clock.ts';
+import type { Limiter } from '@service-director/shared/kit/limiter.ts';
+import type { Architecture } from '@service-director/shared/model/architecture.ts';
+import type { Hydrated } from '@service-director/shared/model/hydrate.ts';
+import type { Emit } from './event.ts';
+
+/** How a run reaches Google Cloud, or the local one. */
+export interface Reach {
+  readonly cloud: Cloud;
+  /** The root of all APIs; undefined: Google's own. */
+  readonly endpoint: string | undefined;
+  pubsub(): Promise<PubSub>;
+  storage(): Promise<Storage>;
+  /** What a request to the director, or another private service, is sent with. */
+  authorization(audience: string): Promise<Record<string, string>>;
+  /** Set where the cloud is the local one. */
+  readonly local: LocalReach | undefined;
+}
+
+export interface LocalReach {
+  readonly dir: string;
+  /** More that the director finds in its environment: where its state is, and that this machine may call it. */
+  readonly directorEnv: Readonly<Record<string, string>>;
+  /** Makes the project if it is not there. */
+  ensureProject(id: string): Promise<void>;
+}
+
+export interface RunContext {
+  /** Names this run: its commands, its events, its subscription. */
+  readonly run: string;
+  readonly reach: Reach;
+  /** As it was written: what commands carry. */
+  readonly document: Architecture;
+  readonly environment: string | undefined;
+  readonly architecture: Hydrated;
+  /** The folder that sources are relative to. */
+  readonly base: string;
+  /** The folder of the director's own program. */
+  readonly directorSource: string;
+  /** Only this dataflow. */
+  readonly dataflow: string | undefined;
+  /** A director that runs already: it is neither built nor deployed. */
+  readonly directorUrl: string | undefined;
+  readonly builder: 'cloud-build' | 'docker';
+  /** Seconds that a command to the director may take. */
+  readonly timeoutSeconds: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly signal: AbortSignal;
+  readonly limit: Limiter;
+  /** What was changed from here, beside what the director reports. */
+  readonly tally: { created: number; updated: number; deleted: number };
+  readonly emit: Emit;
+}
+
+/** The dataflows that the run is about. */
+export function dataflowsOf({ architecture, dataflow }: RunContext): Hydrated['dataflows'][string][] {
+  const { infrastructure } = architecture.director;
+  return Object.values(architecture.dataflows).filter(
+    ({ name }) => name !== infrastructure && (dataflow === undefined || name === dataflow),
+  );
+}

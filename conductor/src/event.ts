@@ -1,0 +1,111 @@
+/** Everything that a run tells. Renderers read it; the library prints nothing. */
+import type { DirectorEvent } from '@service-director/shared/contract/event.ts';
+import type { Diagnostic } from '@service-director/shared/model/diagnostic.ts';
+
+export const PHASES = [
+  'preflight',
+  'identities',
+  'build',
+  'bootstrap',
+  'setup',
+  'verify-grants',
+  'deploy',
+  'verify-services',
+] as const;
+export type Phase = (typeof PHASES)[number];
+
+export function isPhase(text: string): text is Phase {
+  return PHASES.some((phase) => phase === text);
+}
+
+/** What one thing of a phase came to. */
+export type TaskResult =
+  | 'created'
+  | 'updated'
+  | 'replaced'
+  | 'deleted'
+  | 'unchanged'
+  | 'kept'
+  | 'failed'
+  | 'skipped'
+  | 'cancelled'
+  | 'built'
+  | 'reused'
+  | 'done';
+
+export type ConductorEvent =
+  | {
+      readonly type: 'started';
+      readonly run: string;
+      readonly operation: 'up' | 'down' | 'plan';
+      readonly architecture: string;
+      readonly project: string;
+    }
+  | { readonly type: 'phase-started'; readonly phase: Phase | 'teardown' }
+  | {
+      readonly type: 'phase-finished';
+      readonly phase: Phase | 'teardown';
+      readonly status: 'done' | 'failed' | 'skipped';
+      readonly seconds: number;
+      readonly because?: string;
+    }
+  | {
+      readonly type: 'task-started';
+      readonly phase: Phase | 'teardown';
+      readonly task: string;
+      readonly what: string;
+    }
+  | {
+      readonly type: 'task-waiting';
+      readonly phase: Phase | 'teardown';
+      readonly task: string;
+      readonly because: string;
+    }
+  | {
+      readonly type: 'task-output';
+      readonly phase: Phase | 'teardown';
+      readonly task: string;
+      readonly line: string;
+    }
+  | {
+      readonly type: 'task-finished';
+      readonly phase: Phase | 'teardown';
+      readonly task: string;
+      readonly result: TaskResult;
+      readonly seconds: number;
+      readonly because?: string;
+      readonly fix?: string;
+    }
+  | { readonly type: 'director'; readonly id: string; readonly event: DirectorEvent }
+  | { readonly type: 'diagnostic'; readonly diagnostic: Diagnostic }
+  | { readonly type: 'note'; readonly message: string }
+  | {
+      readonly type: 'completed';
+      readonly run: string;
+      readonly operation: 'up' | 'down' | 'plan';
+      readonly seconds: number;
+      readonly changes: number;
+      readonly summary: Summary;
+    }
+  | {
+      readonly type: 'failed';
+      readonly run: string;
+      readonly operation: 'up' | 'down' | 'plan';
+      readonly seconds: number;
+      readonly error: string;
+      readonly fix?: string;
+      readonly exitCode: number;
+    };
+
+export interface Summary {
+  readonly created: number;
+  readonly updated: number;
+  readonly deleted: number;
+  readonly unchanged: number;
+  /** What stayed although it was to go, with the reason. */
+  readonly kept: readonly { readonly unit: string; readonly because: string }[];
+  /** By service. */
+  readonly urls: Readonly<Record<string, string>>;
+}
+
+export type Emit = (event: ConductorEvent) => void;

@@ -1,0 +1,68 @@
+/** How a run fails: what, why, what to do, and with which exit code. */
+import { CloudError } from '@service-director/shared/cloud/error.ts';
+
+/** Documented in the README; sysexits.h where it has a word for it. */
+export const EXIT = {
+  done: 0,
+  failed: 1,
+  /** Only with `plan --detailed-exitcode`. */
+  changes: 2,
+  usage: 64,
+  invalidArchitecture: 65,
+  unreachable: 69,
+  denied: 77,
+  timedOut: 124,
+  interrupted: 130,
+} as const;
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+export class Failure extends Error {
+  readonly exitCode: ExitCode;
+  readonly fix: string | undefined;
+
+  constructor(
+    message: string,
+    options: { exitCode?: ExitCode; fix?: string | undefined; cause?: unknown } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'Failure';
+    this.exitCode = options.exitCode ?? EXIT.failed;
+    this.fix = options.fix;
+  }
+
+  /** Anything thrown; `doing` says during what, as a noun: `the build of api`. */
+  static from(error: unknown, doing: string): Failure {
+    if (error instanceof Failure) return error;
+    const known = CloudError.from(error);
+    const message = `${doing}: ${known.message}`;
+    switch (known.reason) {
+      case 'denied':
+        return new Failure(message, {
+          exitCode: EXIT.denied,
+          fix: known.permission ? `ask for a role that holds ${known.permission}` : 'ask for the permission',
+          cause: error,
+        });
+      case 'unauthenticated':
+        return new Failure(message, {
+          exitCode: EXIT.denied,
+          fix: 'run gcloud auth application-default login',
+          cause: error,
+        });
+      case 'api-disabled':
+        return new Failure(message, {
+          exitCode: EXIT.denied,
+          fix: `run gcloud services enable ${known.api ?? ''}`.trim(),
+          cause: error,
+        });
+      case 'unknown-outcome':
+        return new Failure(message, {
+          exitCode: EXIT.unreachable,
+          fix: 'see whether the endpoint can be reached, then run it again',
+          cause: error,
+        });
+      default:
+        return new Failure(message, { fix: known.fix, cause: error });
+    }
+  }
+}

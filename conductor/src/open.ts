@@ -1,0 +1,159 @@
+/** From what a caller wants to what a run stands on. */
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { systemClock, systemRandom } from '@service-director/shared/kit/clock.ts';
+import { limiter } from '@service-director/shared/kit/limiter.ts';
+import { type Hydrated, hydrate, UnknownEnvironment } from '@service-director/shared/model/hydrate.ts';
+import type { RunContext } from './context.ts';
+import type { ConductorEvent, Phase } from './event.ts';
+import { EXIT, Failure } from './failure.ts';
+import { type Loaded, loadArchitecture } from './load.ts';
+import {
+  demandLocalCloud,
+  joinLocalCloud,
+  type LocalCloudFile,
+  type LocalOptions,
+  localReach,
+} from './local.ts';
+import { bundledDirector } from './phases/build.ts';
+import { reachCloud } from './reach.ts';
+
+export interface ConductorOptions {
+  /** The file or folder of the architecture. */
+  readonly architecture: string;
+  /** One of its `deployment_environments`. */
+  readonly environment?: string | undefined;
+  /** Only this dataflow. */
+  readonly dataflow?: string | undefined;
+  /** Only these phases, or all but those. */
+  readonly only?: readonly Phase[] | undefined;
+  readonly skip?: readonly Phase[] | undefined;
+  /** A director that runs already. */
+  readonly directorUrl?: string | undefined;
+  /** On a local cloud: a run starts it if need be, a look does not. */
+  readonly local?: LocalOptions | undefined;
+  /** The root of all Google APIs, where it is not Google. */
+  readonly endpoint?: string | undefined;
+  readonly builder?: 'cloud-build' | 'docker' | undefined;
+  /** Seconds after which the run is given up here; what the director does goes on. Default 1,800. */
+  readonly timeoutSeconds?: number | undefined;
+  /** How much is done at once. Default 16. */
+  readonly concurrency?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onEvent?: ((event: ConductorEvent) => void) | undefined;
+  /** The environment of tools that are called. Default: empty but for PATH. */
+  readonly environmentVariables?: Readonly<Record<string, string>> | undefined;
+  /** Relative paths start here. Default: the folder of the process. */
+  readonly cwd?: string | undefined;
+}
+
+export interface OpenRun extends RunContext {
+  readonly loaded: Loaded;
+  stopTimer(): void;
+}
+
+/** The time of the run is over; what the director was told goes on. */
+export class RunTimedOut extends Failure {
+  constructor(seconds: number) {
+    super(`It was not done within ${seconds} s; what the director was told goes on`, {
+      exitCode: EXIT.timedOut,
+      fix: 'watch it with conductor events --follow, or run the same again: it takes up where it is',
+    });
+  }
+}
+
+/** For a run that may make things: on a local cloud that is started if need be, and with an end to its time. */
+export async function openRun(options: ConductorOptions, run: string): Promise<OpenRun> {
+  const subject = subjectOf(options);
+  const { project_id: project } = subject.architecture;
+  const cloud = options.local ? await joinLocalCloud({ project, ...options.local }, programOf()) : undefined;
+  const context = contextOf(options, run, subject, cloud);
+  const time = new AbortController();
+  const stopTimer = systemClock.after(context.timeoutSeconds * 1000, () =>
+    time.abort(new RunTimedOut(context.timeoutSeconds)),
+  );
+  return {
+    ...context,
+    reach: {
+      ...context.reach,
+      local: options.local && cloud ? localReach(options.local.dir, cloud) : undefined,
+    },
+    loaded: subject.loaded,
+    signal: AbortSignal.any([context.signal, time.signal]),
+    stopTimer,
+  };
+}
+
+/** For a look at what is there: nothing is started and nothing made. Throws a Failure where no local cloud runs. */
+export function openLook(options: ConductorOptions, run: string): RunContext {
+  const cloud = options.local ? demandLocalCloud(options.local.dir) : undefined;
+  return contextOf(options, run, subjectOf(options), cloud);
+}
+
+/** What a run is about. */
+interface Subject {
+  readonly loaded: Loaded;
+  readonly architecture: Hydrated;
+}
+
+function subjectOf({ architecture: path, cwd, environment, dataflow }: ConductorOptions): Subject {
+  const loaded = loadArchitecture(path, cwd ?? process.cwd());
+  const architecture = hydrated(loaded, environment);
+  demandDataflow(architecture, dataflow);
+  return { loaded, architecture };
+}
+
+function contextOf(
+  options: ConductorOptions,
+  run: string,
+  { loaded, architecture }: Subject,
+  cloud: LocalCloudFile | undefined,
+): RunContext {
+  const endpoint = cloud?.origin ?? options.endpoint;
+  return {
+    run,
+    reach: reachCloud({ project: architecture.project_id, endpoint, local: undefined }),
+    architecture,
+    document: loaded.architecture,
+    environment: options.environment,
+    base: loaded.base,
+    directorSource: bundledDirector(dirname(programOf())),
+    dataflow: options.dataflow,
+    directorUrl: options.directorUrl,
+    builder: options.builder ?? 'cloud-build',
+    timeoutSeconds: options.timeoutSeconds ?? 1_800,
+    clock: systemClock,
+    random: systemRandom,
+    signal: options.signal ?? new AbortController().signal,
+    limit: limiter(options.concurrency ?? 16),
+    tally: { created: 0, updated: 0, deleted: 0 },
+    emit: options.onEvent ?? (() => {}),
+  };
+}
+
+function hydrated({ architecture }: Loaded, environment: string | undefined): Hydrated {
+  try {
+    return hydrate(architecture, { environment });
+  } catch (error) {
+    if (error instanceof UnknownEnvironment) throw new Failure(error.message, { exitCode: EXIT.usage });
+    throw error;
+  }
+}
+
+function demandDataflow(architecture: Hydrated, name: string | undefined): void {
+  const known = Object.keys(architecture.dataflows).filter(
+    (one) => one !== architecture.director.infrastructure,
+  );
+  if (name === undefined || known.includes(name)) return;
+  throw new Failure(`There is no dataflow "${name}"`, {
+    exitCode: EXIT.usage,
+    fix: `the architecture has: ${known.join(', ')}`,
+  });
+}
+
+/** The conductor's own program: what runs in the background is started with it. */
+function programOf(): string {
+  const here = fileURLToPath(import.meta.url);
+  // Bundled, it stands beside the chunk that this is in.
+  return join(dirname(here), here.endsWith('.ts') ? 'main.ts' : 'main.js');
+}

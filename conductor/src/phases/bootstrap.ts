@@ -1,0 +1,107 @@
+/** The director: built, deployed, and waited for until it takes commands. */
+
+import { found } from '@service-director/shared/cloud/error.ts';
+import { infrastructureUnits } from '@service-director/shared/engine/infrastructure.ts';
+import { unitId } from '@service-director/shared/model/unit.ts';
+import type { Builder } from '../builders/builder.ts';
+import type { RunContext } from '../context.ts';
+import { EXIT, Failure } from '../failure.ts';
+import { buildDirector } from './build.ts';
+import type { World } from './preflight.ts';
+import { bring } from './units.ts';
+
+/** How long a director may take from its start to its first command. Milliseconds; grants of its own may have to propagate. */
+const READY_MS = 10 * 60_000;
+
+/** The director's URL. */
+export async function bootstrap(
+  world: World,
+  foundation: Promise<void>,
+  builder: Builder,
+  context: RunContext,
+): Promise<string> {
+  await foundation;
+  const directorImage = await buildDirector(builder, context);
+  const directorEnv = context.reach.local?.directorEnv ?? {};
+  const units = infrastructureUnits(context.architecture, { ...world, directorImage, directorEnv });
+  const outcomes = await bring(
+    units.filter(({ stage }) => stage === 'deploy'),
+    'bootstrap',
+    context,
+  );
+  const outcome = outcomes.get(unitId('service', context.architecture.director.name));
+  const url = outcome?.status === 'done' ? outcome.outputs.uri : undefined;
+  if (!url) throw new Failure('The director was deployed and has no URL', { exitCode: EXIT.unreachable });
+  await awaitReady(url, context);
+  return url;
+}
+
+/** The URL of the director that is there, or that the user named. */
+export async function findDirector(context: RunContext): Promise<string> {
+  if (context.directorUrl !== undefined) return context.directorUrl;
+  const { director, project_id } = context.architecture;
+  const run = await context.reach.cloud.run();
+  const name = `projects/${project_id}/locations/${director.deployment.region}/services/${director.name}`;
+  const live = await found(run.projects.locations.services.get({ name })).catch((error) => {
+    throw Failure.from(error, 'looking for the director');
+  });
+  if (live?.data.uri) return live.data.uri;
+  throw new Failure(`There is no director ${director.name} in ${project_id}`, {
+    exitCode: EXIT.unreachable,
+    fix: 'run conductor up',
+  });
+}
+
+/** Ready means that its subscriptions deliver, not that it answers. */
+async function awaitReady(url: string, context: RunContext): Promise<void> {
+  const { clock, signal, emit, reach } = context;
+  const task = 'director';
+  const started = clock.now();
+  let told = '';
+  emit({ type: 'task-started', phase: 'bootstrap', task, what: 'wait until it takes commands' });
+  for (let wait = 50; ; wait = Math.min(3_000, wait * 1.5)) {
+    signal.throwIfAborted();
+    const state = await readiness(url, reach.authorization, signal);
+    if (state === 'ready') break;
+    if (clock.now() - started > READY_MS) {
+      throw new Failure(`The director at ${url} does not take commands: ${state}`, {
+        exitCode: EXIT.unreachable,
+        fix: 'see conductor director logs',
+      });
+    }
+    // The first moments are no news.
+    if (state !== told && clock.now() - started > 1_000) {
+      emit({ type: 'task-waiting', phase: 'bootstrap', task, because: state });
+      told = state;
+    }
+    await clock.sleep(wait, signal);
+  }
+  emit({
+    type: 'task-finished',
+    phase: 'bootstrap',
+    task,
+    result: 'done',
+    seconds: (clock.now() - started) / 1000,
+  });
+}
+
+async function readiness(
+  url: string,
+  authorization: RunContext['reach']['authorization'],
+  signal: AbortSignal,
+): Promise<string> {
+  try {
+    const headers = await authorization(url);
+    const response = await fetch(`${url}/ready`, {
+      headers,
+      signal: AbortSignal.any([signal, AbortSignal.timeout(10_000)]),
+    });
+    if (response.status === 200) return 'ready';
+    const body: unknown = await response.json().catch(() => undefined);
+    const problems =
+      typeof body === 'object' && body !== null && 'problems' in body ? JSON.stringify(body.problems) : '';
+    return problems === '' ? `it answers ${response.status}` : `it is not ready: ${problems}`;
+  } catch (error) {
+    return `it cannot be reached: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}

@@ -1,0 +1,176 @@
+/** Images of all services, side by side: those whose content is in the registry already are not built again. */
+
+import { join, resolve } from 'node:path';
+import { infrastructureNames, infrastructureUnits } from '@service-director/shared/engine/infrastructure.ts';
+import { emailOf } from '@service-director/shared/model/grant.ts';
+import {
+  type HydratedDeployment,
+  type HydratedService,
+  resourcesFileOf,
+} from '@service-director/shared/model/hydrate.ts';
+import { stringify } from 'yaml';
+import type { Builder } from '../builders/builder.ts';
+import { digestOf } from '../builders/registry.ts';
+import { readSource, type Source } from '../builders/source.ts';
+import { dataflowsOf, type RunContext } from '../context.ts';
+import type { Phase } from '../event.ts';
+import { Failure } from '../failure.ts';
+import type { World } from './preflight.ts';
+import { bring } from './units.ts';
+
+/** By service: with digest. */
+export type Images = Readonly<Record<string, string>>;
+
+/** Where builds come from and go to: the staging bucket, the repositories, the topics. Everything but the director itself. */
+export async function foundation(world: World, phase: Phase, context: RunContext): Promise<void> {
+  const units = infrastructureUnits(context.architecture, world);
+  await bring(
+    units.filter(({ stage }) => stage === 'setup'),
+    phase,
+    context,
+  );
+}
+
+/** Builds what is not in the registry. One that fails does not stop the others; then all failures are told together. */
+export async function buildAll(builder: Builder, context: RunContext): Promise<Images> {
+  const services = builtServices(context);
+  const results = await Promise.allSettled(
+    services.map(async (service) => [service.name, await buildOne(service, builder, context)] as const),
+  );
+  const failures = results.flatMap((result) =>
+    result.status === 'rejected' ? [Failure.from(result.reason, 'a build')] : [],
+  );
+  const [first] = failures;
+  if (first)
+    throw failures.length === 1
+      ? first
+      : new Failure(failures.map(({ message }) => message).join('\n'), {
+          exitCode: first.exitCode,
+          fix: first.fix,
+        });
+  return Object.fromEntries(
+    results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])),
+  );
+}
+
+/** The images of the present sources, looked up in the registry; those that are not there are named in a Failure. */
+export async function findImages(context: RunContext): Promise<Images> {
+  const images: Record<string, string> = {};
+  const missing: string[] = [];
+  for (const service of builtServices(context)) {
+    const digest = await digestOf(service.deployment, sourceOf(service, context).tag, context.reach.cloud);
+    if (digest === undefined) missing.push(service.name);
+    else images[service.name] = `${service.deployment.image}@${digest}`;
+  }
+  if (missing.length === 0) return images;
+  throw new Failure(`There is no image of ${missing.join(', ')} for the source as it is`, {
+    fix: 'run conductor up --only build first',
+  });
+}
+
+function builtServices(context: RunContext): HydratedService[] {
+  return dataflowsOf(context)
+    .flatMap(({ services }) => Object.values(services))
+    .filter(({ deployment }) => deployment.source_path !== undefined);
+}
+
+function sourceOf(service: HydratedService, { base, architecture }: RunContext): Source {
+  const { deployment, name } = service;
+  const resources = resourcesFileOf(architecture.dataflows, name);
+  return readSource({
+    name,
+    folder: resolve(base, deployment.source_path ?? '.'),
+    module: deployment.buildable_module_path,
+    generated: resources ? { 'resources.yaml': stringify(resources) } : {},
+    copies: deployment.config_templates,
+  });
+}
+
+async function buildOne(service: HydratedService, builder: Builder, context: RunContext): Promise<string> {
+  return buildImage(
+    { name: service.name, deployment: service.deployment, source: sourceOf(service, context) },
+    'build',
+    builder,
+    context,
+  );
+}
+
+/** The director's own image: of the program that came with this conductor, or of the user's own. */
+export async function buildDirector(builder: Builder, context: RunContext): Promise<string> {
+  const { director } = context.architecture;
+  const { deployment, name } = director;
+  if (deployment.source_path === undefined && deployment.image.includes('@sha256:')) return deployment.image;
+  const own =
+    deployment.source_path === undefined ? undefined : resolve(context.base, deployment.source_path);
+  const source = readSource({
+    name,
+    folder: own ?? context.directorSource,
+    module: own ? deployment.buildable_module_path : '.',
+    generated: {},
+    copies: own ? deployment.config_templates : {},
+  });
+  return buildImage({ name, deployment, source }, 'bootstrap', builder, context);
+}
+
+interface ToBuild {
+  readonly name: string;
+  readonly deployment: HydratedDeployment;
+  readonly source: Source;
+}
+
+async function buildImage(
+  { name, deployment, source }: ToBuild,
+  phase: Phase,
+  builder: Builder,
+  context: RunContext,
+): Promise<string> {
+  const { emit, clock, architecture, limit } = context;
+  const task = `image/${name}`;
+  const names = infrastructureNames(architecture);
+  const started = clock.now();
+  emit({ type: 'task-started', phase, task, what: source.tag });
+  try {
+    const before = await digestOf(deployment, source.tag, context.reach.cloud);
+    const digest =
+      before ??
+      (await limit.run(() =>
+        builder(
+          {
+            name,
+            deployment,
+            source,
+            account: emailOf(names.builder, architecture.project_id),
+            staging: names.staging,
+            onLine: (line) => emit({ type: 'task-output', phase, task, line }),
+            waiting: (because) => emit({ type: 'task-waiting', phase, task, because }),
+          },
+          context,
+        ),
+      ));
+    emit({
+      type: 'task-finished',
+      phase,
+      task,
+      result: before ? 'reused' : 'built',
+      seconds: (clock.now() - started) / 1000,
+    });
+    return `${deployment.image}@${digest}`;
+  } catch (error) {
+    const failure = context.signal.aborted ? error : Failure.from(error, `the image of ${name}`);
+    const because = failure instanceof Error ? failure.message : String(failure);
+    emit({
+      type: 'task-finished',
+      phase,
+      task,
+      result: 'failed',
+      seconds: (clock.now() - started) / 1000,
+      because,
+    });
+    throw failure;
+  }
+}
+
+/** The folder of the director's program, beside the conductor's own. */
+export function bundledDirector(conductorFolder: string): string {
+  return join(conductorFolder, '..', '..', 'director', 'dist');
+}

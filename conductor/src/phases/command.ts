@@ -1,0 +1,60 @@
+/** Asks the director for one command per dataflow, all at once; one that fails does not stop the others. */
+import type { CommandType } from '@service-director/shared/contract/command.ts';
+import type { TerminalEvent } from '@service-director/shared/contract/event.ts';
+import { dataflowsOf, type RunContext } from '../context.ts';
+import type { DirectorClient } from '../director-client.ts';
+import type { Phase } from '../event.ts';
+import { Failure } from '../failure.ts';
+
+export interface CommandOptions {
+  readonly type: CommandType;
+  readonly phase: Phase | 'teardown';
+  readonly client: DirectorClient;
+  readonly directorUrl: string;
+  /** More of the command's data, for one dataflow. */
+  more(dataflow: string): object;
+  /** In whose absence all of the run's are meant. */
+  readonly dataflows?: readonly string[];
+}
+
+export async function commandAll(
+  options: CommandOptions,
+  context: RunContext,
+): Promise<Extract<TerminalEvent, { type: 'completed' }>[]> {
+  const names = options.dataflows ?? dataflowsOf(context).map(({ name }) => name);
+  const answers = await Promise.all(names.map((name) => commandOne(name, options, context)));
+  const failures = answers.filter((answer) => answer.type !== 'completed');
+  const [first] = failures;
+  if (first) {
+    const message = failures.map((answer) => ('error' in answer ? answer.error : '')).join('\n');
+    throw new Failure(message, { fix: 'fix' in first ? first.fix : undefined });
+  }
+  return answers.flatMap((answer) => (answer.type === 'completed' ? [answer] : []));
+}
+
+async function commandOne(
+  name: string,
+  options: CommandOptions,
+  context: RunContext,
+): Promise<TerminalEvent> {
+  const { type, phase, client, directorUrl } = options;
+  const { emit, clock, document, environment, timeoutSeconds } = context;
+  const task = `${type}/${name}`;
+  const started = clock.now();
+  emit({ type: 'task-started', phase, task, what: type });
+  const answer = await client.ask(type, name, {
+    dataflow: name,
+    architecture: { document, ...(environment === undefined ? {} : { environment }) },
+    director_url: directorUrl,
+    timeout_seconds: timeoutSeconds,
+    ...options.more(name),
+  });
+  const seconds = (clock.now() - started) / 1000;
+  if (answer.type === 'completed') {
+    const changed = answer.deployments.some(({ units }) => units.some(({ result }) => result !== 'kept'));
+    emit({ type: 'task-finished', phase, task, result: changed ? 'done' : 'unchanged', seconds });
+  } else {
+    emit({ type: 'task-finished', phase, task, result: 'failed', seconds, because: answer.error });
+  }
+  return answer;
+}

@@ -1,0 +1,81 @@
+/** Before anything: is the project there, may we, and are the APIs on. */
+import { CloudError } from '@service-director/shared/cloud/error.ts';
+import { policyOf } from '@service-director/shared/cloud/policy.ts';
+import { infrastructureUnits } from '@service-director/shared/engine/infrastructure.ts';
+import { type KindName, kinds } from '@service-director/shared/resources/index.ts';
+import type { RunContext } from '../context.ts';
+import { EXIT, Failure } from '../failure.ts';
+import { bring } from './units.ts';
+
+export interface World {
+  readonly projectNumber: string;
+}
+
+/** Finds out what every phase needs to know; changes nothing. */
+export async function findWorld(context: RunContext): Promise<World> {
+  const { reach, architecture } = context;
+  const id = architecture.project_id;
+  await reach.local?.ensureProject(id);
+  try {
+    const projects = await reach.cloud.projects();
+    const { data } = await projects.projects.get({ name: `projects/${id}` });
+    const projectNumber = data.name?.replace('projects/', '');
+    if (projectNumber === undefined) throw new CloudError('internal', `the project ${id} has no number`);
+    return { projectNumber };
+  } catch (error) {
+    const known = CloudError.from(error);
+    if (known.reason === 'denied' || known.reason === 'not-found') {
+      throw new Failure(`The project ${id} does not exist, or you may not see it: ${known.message}`, {
+        exitCode: EXIT.denied,
+        fix: `see gcloud projects describe ${id}; correct project_id or sign in as somebody else`,
+        cause: error,
+      });
+    }
+    throw Failure.from(error, `the project ${id}`);
+  }
+}
+
+export async function preflight(world: World, context: RunContext): Promise<void> {
+  await demandPermissions(world, context);
+  const units = infrastructureUnits(context.architecture, world);
+  await bring(
+    units.filter(({ kind }) => kind === 'apis'),
+    'preflight',
+    context,
+  );
+}
+
+/** Every permission that the conductor itself will use on the project, asked at once. */
+async function demandPermissions(world: World, context: RunContext): Promise<void> {
+  const { architecture, reach } = context;
+  const used = new Set(infrastructureUnits(architecture, world).map(({ kind }) => kind));
+  const permissions = [
+    'cloudbuild.builds.create',
+    'cloudbuild.builds.get',
+    'iam.serviceAccounts.actAs',
+    'pubsub.topics.publish',
+    'resourcemanager.projects.setIamPolicy',
+    'run.services.create',
+    'storage.objects.create',
+    ...[...used].flatMap((kind) => [
+      ...kinds[kind as KindName].permissions.observe,
+      ...kinds[kind as KindName].permissions.apply,
+    ]),
+  ];
+  const path = `projects/${architecture.project_id}`;
+  const asked = [...new Set(permissions)].sort();
+  const held = await policyOf(path, reach.cloud)
+    .test(asked)
+    .catch((error) => {
+      throw Failure.from(error, `asking which permissions you have on ${path}`);
+    });
+  const missing = asked.filter((permission) => !held.includes(permission));
+  if (missing.length === 0) return;
+  throw new Failure(
+    `You lack ${missing.length} permission${missing.length > 1 ? 's' : ''} on ${path}: ${missing.join(', ')}`,
+    {
+      exitCode: EXIT.denied,
+      fix: `have somebody run: gcloud projects add-iam-policy-binding ${architecture.project_id} --member=user:YOU --role=roles/editor, or a role that holds them`,
+    },
+  );
+}

@@ -1,0 +1,181 @@
+/** Brings units about from here, with the walk that the director runs: what has to be there before it is. */
+import {
+  apply,
+  type Journal,
+  type Progress,
+  type UnitOutcome,
+} from '@service-director/shared/engine/apply.ts';
+import type { EngineContext } from '@service-director/shared/engine/engine.ts';
+import { native } from '@service-director/shared/engine/native.ts';
+import { makePlan, type Plan } from '@service-director/shared/engine/plan.ts';
+import { never } from '@service-director/shared/kit/never.ts';
+import type { UnitState } from '@service-director/shared/model/state.ts';
+import { needsOf, resolve, stackOf, type Unit, type UnitId } from '@service-director/shared/model/unit.ts';
+import type { RunContext } from '../context.ts';
+import type { Phase, TaskResult } from '../event.ts';
+import { Failure } from '../failure.ts';
+
+/** Nothing is written down here: what was observed decides, and a run that broke off is simply run again. */
+const NO_JOURNAL: Journal = { intend: async () => {}, finish: async () => {} };
+
+/** Creates and updates the units, each after all that it needs. Throws a Failure that names what failed. */
+export async function bring(
+  units: readonly Unit[],
+  phase: Phase,
+  context: RunContext,
+): Promise<Map<UnitId, UnitOutcome>> {
+  const ids = new Set(units.map(({ id }) => id));
+  // What an earlier phase made is there; what a later one makes is not ours to wait for.
+  const desired = units.map((unit) => ({ ...unit, needs: needsOf(unit).filter((id) => ids.has(id)) }));
+  const plan = await planUnits(desired, [], context, { phase });
+  return carryOut(plan, desired, [], phase, context);
+}
+
+/** Removes the units, each after all that need it, but for those in `keep`, with the reason. What is not there is no failure. */
+export async function remove(
+  units: readonly Unit[],
+  keep: ReadonlyMap<UnitId, string>,
+  phase: Phase | 'teardown',
+  context: RunContext,
+): Promise<Map<UnitId, UnitOutcome>> {
+  const states = units.map(stateOf);
+  const plan = await planUnits([], states, context, { phase, keep });
+  return carryOut(plan, [], states, phase, context);
+}
+
+export async function planUnits(
+  desired: readonly Unit[],
+  obsolete: readonly UnitState[],
+  context: RunContext,
+  { phase, keep = new Map() }: { phase?: Phase | 'teardown'; keep?: ReadonlyMap<UnitId, string> } = {},
+): Promise<Plan> {
+  return makePlan({
+    stack: stackOf({ scope: context.architecture.director.name, dataflow: 'bootstrap' }),
+    operation: 'dataflow-setup',
+    desired,
+    obsolete,
+    keep,
+    priors: new Map(obsolete.map((state) => [state.id, state])),
+    externals: [],
+    engine: native,
+    context: engineContext(context, 0, () => {}),
+    waiting: (task, because) => phase && context.emit({ type: 'task-waiting', phase, task, because }),
+  });
+}
+
+async function carryOut(
+  plan: Plan,
+  desired: readonly Unit[],
+  obsolete: readonly UnitState[],
+  phase: Phase | 'teardown',
+  context: RunContext,
+): Promise<Map<UnitId, UnitOutcome>> {
+  const outcomes = await apply({
+    plan,
+    desired,
+    externals: [],
+    obsolete,
+    priors: new Map(obsolete.map((state) => [state.id, state])),
+    engine: native,
+    journal: NO_JOURNAL,
+    clock: context.clock,
+    isComing: async () => false,
+    emit: (progress) => tell(progress, phase, context),
+    context: (rank, unit) =>
+      engineContext(context, rank, (because) =>
+        context.emit({ type: 'task-waiting', phase, task: unit, because }),
+      ),
+  });
+  for (const [id, outcome] of outcomes) {
+    count(outcome, context);
+    if (outcome.status === 'failed') throw Failure.from(outcome.error, id);
+    if (outcome.status === 'cancelled') throw context.signal.reason;
+  }
+  return outcomes;
+}
+
+function count(outcome: UnitOutcome, { tally }: RunContext): void {
+  if (outcome.status !== 'done') return;
+  const { action } = outcome.change;
+  if (action === 'create') tally.created++;
+  else if (action === 'update' || action === 'replace') tally.updated++;
+  else if (action === 'delete') tally.deleted++;
+}
+
+function engineContext(
+  { reach, architecture, clock, random, signal, limit }: RunContext,
+  rank: number,
+  waiting: (because: string) => void,
+): EngineContext {
+  return {
+    cloud: reach.cloud,
+    region: architecture.region,
+    self: undefined,
+    clock,
+    random,
+    signal,
+    limit: (_api, call) => limit.run(call, rank),
+    waiting,
+    record: async () => {},
+  };
+}
+
+function tell(progress: Progress, phase: Phase | 'teardown', { emit }: RunContext): void {
+  const task = progress.unit;
+  switch (progress.type) {
+    case 'unit-started':
+      emit({ type: 'task-started', phase, task, what: progress.change });
+      return;
+    case 'unit-waiting':
+      emit({ type: 'task-waiting', phase, task, because: progress.because });
+      return;
+    case 'unit-finished': {
+      const { result, because, fix } = resultOf(progress.outcome);
+      const more = { ...(because === undefined ? {} : { because }), ...(fix === undefined ? {} : { fix }) };
+      emit({ type: 'task-finished', phase, task, result, seconds: progress.seconds, ...more });
+      return;
+    }
+    default:
+      never(progress);
+  }
+}
+
+function resultOf(outcome: UnitOutcome): { result: TaskResult; because?: string; fix?: string | undefined } {
+  switch (outcome.status) {
+    case 'done':
+      return { result: PAST[outcome.change.action] };
+    case 'kept':
+      return { result: 'kept', because: outcome.because };
+    case 'failed':
+      return { result: 'failed', because: outcome.error.message, fix: outcome.error.fix };
+    case 'skipped':
+      return { result: 'skipped', because: `${outcome.because} failed` };
+    case 'cancelled':
+      return { result: 'cancelled' };
+    default:
+      return never(outcome);
+  }
+}
+
+const PAST = {
+  none: 'unchanged',
+  create: 'created',
+  update: 'updated',
+  replace: 'replaced',
+  delete: 'deleted',
+} as const;
+
+function stateOf(unit: Unit): UnitState {
+  const { id, engine, kind, owner, stage, protection } = unit;
+  return {
+    id,
+    engine,
+    kind,
+    spec: resolve(unit.spec, () => undefined),
+    needs: needsOf(unit),
+    owner,
+    stage,
+    outputs: {},
+    ...(protection === undefined ? {} : { protection }),
+  };
+}

@@ -1,0 +1,168 @@
+/**
+ * Stands an architecture up.
+ *
+ *   preflight → identities ─┬→ build (all images) ───────────────────────────┬→ deploy → verify-services
+ *                           └→ bootstrap (the director) → setup → verify-grants ┘
+ *
+ * Each phase finds its inputs in the world, not in the memory of the run before: any can be run alone, and a
+ * run that failed is simply run again.
+ */
+import type { TerminalEvent } from '@service-director/shared/contract/event.ts';
+import type { Builder } from './builders/builder.ts';
+import { cloudBuild } from './builders/cloud-build.ts';
+import { dataflowsOf, type RunContext } from './context.ts';
+import { directorClient } from './director-client.ts';
+import type { Phase, Summary } from './event.ts';
+import { Failure } from './failure.ts';
+import { bootstrap, findDirector } from './phases/bootstrap.ts';
+import { buildAll, findImages, foundation, type Images } from './phases/build.ts';
+import { commandAll } from './phases/command.ts';
+import { identities } from './phases/identities.ts';
+import { findWorld, preflight } from './phases/preflight.ts';
+import { verifyGrants, verifyServices } from './phases/verify.ts';
+
+export interface UpOptions {
+  /** Only these phases; all by default. */
+  readonly only?: readonly Phase[];
+  readonly skip?: readonly Phase[];
+  readonly builder?: Builder;
+}
+
+export interface UpResult {
+  readonly directorUrl: string;
+  readonly summary: Summary;
+}
+
+export async function up(context: RunContext, options: UpOptions = {}): Promise<UpResult> {
+  const runs = (phase: Phase): boolean =>
+    (options.only === undefined || options.only.includes(phase)) && !options.skip?.includes(phase);
+  const phase = <T>(name: Phase, work: () => Promise<T>): Promise<T> => inPhase(name, work, context);
+  const builder = options.builder ?? cloudBuild;
+  const answers: Completed[] = [];
+  const client = once(async () => directorClient(await directorUrl(), context));
+
+  const world = await findWorld(context);
+  if (runs('preflight')) await phase('preflight', () => preflight(world, context));
+  if (runs('identities')) await phase('identities', () => identities(world, context));
+
+  /** What both branches stand on, made once. */
+  const ground = once(() => foundation(world, runs('build') ? 'build' : 'bootstrap', context));
+  const directorUrl = once(async () => {
+    if (context.directorUrl !== undefined || !runs('bootstrap')) return findDirector(context);
+    return phase('bootstrap', () => bootstrap(world, ground(), builder, context));
+  });
+  const command = (
+    type: 'dataflow-setup' | 'deploy',
+    name: 'setup' | 'deploy',
+    more: (dataflow: string) => object,
+  ) =>
+    phase(name, async () => {
+      const url = await directorUrl();
+      answers.push(
+        ...(await commandAll({ type, phase: name, client: await client(), directorUrl: url, more }, context)),
+      );
+    });
+
+  async function build(): Promise<Images | undefined> {
+    if (!runs('build')) return undefined;
+    return phase('build', async () => {
+      await ground();
+      return buildAll(builder, context);
+    });
+  }
+
+  async function setUp(): Promise<void> {
+    if (runs('bootstrap') || runs('setup') || runs('deploy')) await directorUrl();
+    if (runs('setup')) await command('dataflow-setup', 'setup', () => ({}));
+    if (runs('verify-grants')) await phase('verify-grants', () => verifyGrants(world, context));
+  }
+
+  try {
+    const [built] = await both(build(), setUp());
+    if (runs('deploy')) {
+      const images = built ?? (await findImages(context));
+      await command('deploy', 'deploy', (dataflow) => ({ images: imagesOf(dataflow, images, context) }));
+    }
+    const urls = runs('verify-services') ? await phase('verify-services', () => verifyServices(context)) : {};
+    const needsUrl = runs('bootstrap') || runs('setup') || runs('deploy');
+    return { directorUrl: needsUrl ? await directorUrl() : '', summary: summarize(answers, urls, context) };
+  } finally {
+    if (client.made()) await (await client()).close().catch(() => {});
+  }
+}
+
+/** The two branches to their ends: one that fails does not leave the other running behind our back. */
+async function both<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
+  const [first, second] = await Promise.allSettled([a, b]);
+  if (first.status === 'rejected') throw first.reason;
+  if (second.status === 'rejected') throw second.reason;
+  return [first.value, second.value];
+}
+
+function imagesOf(name: string, images: Images, context: RunContext): Images {
+  const dataflow = dataflowsOf(context).find((one) => one.name === name);
+  const entries = Object.values(dataflow?.services ?? {}).map(
+    ({ name: service, deployment }): [string, string] => {
+      const image = images[service] ?? deployment.image;
+      if (image.includes('@sha256:')) return [service, image];
+      throw new Failure(`The image of ${service}, ${image}, is not named by its digest`, {
+        fix: `write it as ${image.split(':')[0]}@sha256:…; gcloud artifacts docker images describe shows the digest`,
+      });
+    },
+  );
+  return Object.fromEntries(entries);
+}
+
+type Completed = Extract<TerminalEvent, { type: 'completed' }>;
+
+export function summarize(
+  answers: readonly Completed[],
+  urls: Readonly<Record<string, string>>,
+  { tally }: Pick<RunContext, 'tally'>,
+): Summary {
+  const deployments = answers.flatMap((answer) => answer.deployments);
+  const units = deployments.flatMap((deployment) => deployment.units);
+  // What one dataflow left to another that used it too, the other may have removed meanwhile.
+  const deleted = new Set(units.flatMap(({ unit, result }) => (result === 'deleted' ? [unit] : [])));
+  const count = (...results: string[]): number =>
+    units.filter(({ result }) => results.includes(result)).length;
+  return {
+    created: tally.created + count('created'),
+    updated: tally.updated + count('updated', 'replaced'),
+    deleted: tally.deleted + count('deleted'),
+    unchanged: deployments.reduce((sum, { plan }) => sum + (plan?.unchanged ?? 0), 0),
+    kept: units.flatMap(({ unit, result, because }) =>
+      result === 'kept' && !deleted.has(unit) ? [{ unit, because: because ?? '' }] : [],
+    ),
+    urls: { ...Object.assign({}, ...deployments.map((deployment) => deployment.urls)), ...urls },
+  };
+}
+
+export async function inPhase<T>(
+  phase: Phase | 'teardown',
+  work: () => Promise<T>,
+  { emit, clock }: RunContext,
+): Promise<T> {
+  const started = clock.now();
+  const seconds = (): number => (clock.now() - started) / 1000;
+  emit({ type: 'phase-started', phase });
+  try {
+    const value = await work();
+    emit({ type: 'phase-finished', phase, status: 'done', seconds: seconds() });
+    return value;
+  } catch (error) {
+    const because = error instanceof Error ? error.message : String(error);
+    emit({ type: 'phase-finished', phase, status: 'failed', seconds: seconds(), because });
+    throw error;
+  }
+}
+
+/** Computed when first asked for; `made` tells whether it was. */
+function once<T>(make: () => T): (() => T) & { made(): boolean } {
+  let made: { readonly value: T } | undefined;
+  const get = (): T => {
+    made ??= { value: make() };
+    return made.value;
+  };
+  return Object.assign(get, { made: () => made !== undefined });
+}

@@ -1,0 +1,219 @@
+/** What a deployment plans with: which units are wanted, which may go, which belong to others. */
+import type { Command } from '@service-director/shared/contract/command.ts';
+import type { Engine, EngineContext } from '@service-director/shared/engine/engine.ts';
+import { infrastructureUnits } from '@service-director/shared/engine/infrastructure.ts';
+import type { Operation } from '@service-director/shared/engine/plan.ts';
+import { unitsOf } from '@service-director/shared/engine/units.ts';
+import type { Hydrated, HydratedDataflow } from '@service-director/shared/model/hydrate.ts';
+import type { UnitState } from '@service-director/shared/model/state.ts';
+import { needsOf, resolve, type Unit, type UnitId } from '@service-director/shared/model/unit.ts';
+
+export interface Inputs {
+  readonly desired: readonly Unit[];
+  readonly obsolete: readonly UnitState[];
+  readonly keep: ReadonlyMap<UnitId, string>;
+  readonly externals: readonly Unit[];
+  /** Whose deployments may be about to make an external: names of dataflows. */
+  readonly makers: ReadonlyMap<UnitId, readonly string[]>;
+}
+
+export interface InputOptions {
+  /** Undefined for a dataflow that is no longer described: only its state tells of it. */
+  readonly architecture: Hydrated | undefined;
+  readonly dataflow: string;
+  readonly command: Command;
+  readonly operation: Operation;
+  readonly priors: ReadonlyMap<UnitId, UnitState>;
+  readonly projectNumber: string;
+  /** Whether the stack was permanent when it was set up last; decides where nothing describes it any more. */
+  readonly wasPermanent: boolean;
+}
+
+/** A deployment that cannot even be planned; the message is for the user. */
+export class Unplannable extends Error {
+  readonly fix: string | undefined;
+
+  constructor(message: string, fix?: string) {
+    super(message);
+    this.name = 'Unplannable';
+    this.fix = fix;
+  }
+}
+
+export function inputsOf(options: InputOptions): Inputs {
+  const described = options.architecture?.dataflows[options.dataflow];
+  if (options.operation === 'teardown') return teardownInputs(options, described);
+  const { architecture, dataflow } = options;
+  if (!architecture || !described)
+    throw new Unplannable(
+      `There is no dataflow "${dataflow}"`,
+      'see conductor status for those that there are',
+    );
+  return forwardInputs(options, architecture, described);
+}
+
+function forwardInputs(options: InputOptions, architecture: Hydrated, dataflow: HydratedDataflow): Inputs {
+  const { command, operation, priors, projectNumber } = options;
+  const unitOptions = { projectNumber, directorUrl: command.data.director_url };
+  const images = operation === 'deploy' ? imagesOf(command, dataflow, priors) : {};
+  const all = unitsOf(architecture, dataflow, { ...unitOptions, images });
+  const desired = all.filter(({ stage }) =>
+    operation === 'deploy' ? stage === 'deploy' : stage !== 'deploy',
+  );
+  const everything = unitsOf(architecture, dataflow, { ...unitOptions, images: anyImages(dataflow) });
+  const wanted = new Set(everything.map(({ id }) => id));
+  const obsolete = [...priors.values()].filter(
+    ({ id, stage }) => !wanted.has(id) && (operation === 'deploy' || stage !== 'deploy'),
+  );
+  return {
+    desired,
+    obsolete,
+    // What a service still stands on goes with it, at the next deploy.
+    keep: operation === 'deploy' ? new Map() : neededByServices(obsolete, priors),
+    ...externalsOf(desired, everything, architecture, projectNumber),
+  };
+}
+
+/** Digests to deploy: those of the command, else those that run already. */
+function imagesOf(
+  command: Command,
+  dataflow: HydratedDataflow,
+  priors: ReadonlyMap<UnitId, UnitState>,
+): Record<string, string> {
+  const given: Readonly<Record<string, string>> = command.type === 'deploy' ? command.data.images : {};
+  const images: Record<string, string> = {};
+  const missing: string[] = [];
+  for (const { name, deployment } of Object.values(dataflow.services)) {
+    const before = priors.get(`service/${name}` as UnitId)?.spec.image;
+    const ready = deployment.image.includes('@sha256:') ? deployment.image : undefined;
+    const image = given[name] ?? ready ?? (typeof before === 'string' ? before : undefined);
+    if (image === undefined) missing.push(name);
+    else images[name] = image;
+  }
+  if (missing.length > 0) {
+    throw new Unplannable(
+      `There is no image of ${missing.join(', ')}`,
+      'build it with conductor up, or name it in "images" by its digest',
+    );
+  }
+  return images;
+}
+
+function anyImages(dataflow: HydratedDataflow): Record<string, string> {
+  return Object.fromEntries(
+    Object.values(dataflow.services).map(({ name, deployment }) => [name, deployment.image]),
+  );
+}
+
+function neededByServices(
+  obsolete: readonly UnitState[],
+  priors: ReadonlyMap<UnitId, UnitState>,
+): Map<UnitId, string> {
+  const keep = new Map<UnitId, string>();
+  for (const state of priors.values()) {
+    if (state.stage !== 'deploy') continue;
+    for (const need of state.needs) keep.set(need, `${state.id} stands on it until the next deploy`);
+  }
+  const ids = new Set(obsolete.map(({ id }) => id));
+  return new Map([...keep].filter(([id]) => ids.has(id)));
+}
+
+/** What desired units need and do not make themselves: of an earlier stage, or of other dataflows. */
+function externalsOf(
+  desired: readonly Unit[],
+  own: readonly Unit[],
+  architecture: Hydrated,
+  projectNumber: string,
+): Pick<Inputs, 'externals' | 'makers'> {
+  const mine = new Set(desired.map(({ id }) => id));
+  const missing = new Set(desired.flatMap(needsOf).filter((id) => !mine.has(id)));
+  const known = new Map(own.map((unit) => [unit.id, unit]));
+  const makers = new Map<UnitId, string[]>();
+  if ([...missing].some((id) => !known.has(id))) {
+    for (const unit of infrastructureUnits(architecture, {
+      projectNumber,
+      directorImage: architecture.director.deployment.image,
+    })) {
+      if (missing.has(unit.id)) known.set(unit.id, unit);
+    }
+    for (const other of Object.values(architecture.dataflows)) {
+      for (const unit of unitsOf(architecture, other, { projectNumber, images: anyImages(other) })) {
+        if (!missing.has(unit.id)) continue;
+        if (!known.has(unit.id)) known.set(unit.id, unit);
+        makers.set(unit.id, [...(makers.get(unit.id) ?? []), other.name]);
+      }
+    }
+  }
+  const externals = [...missing].map((id) => {
+    const unit = known.get(id);
+    if (!unit) throw new Unplannable(`${id} is needed and nobody describes it`);
+    return unit;
+  });
+  return { externals, makers };
+}
+
+function teardownInputs(
+  { command, priors, wasPermanent, ...options }: InputOptions,
+  described: HydratedDataflow | undefined,
+): Inputs {
+  const lifecycle = described?.lifecycle ?? {
+    strategy: wasPermanent ? 'permanent' : 'ephemeral',
+    keep_resources_on_test: false,
+  };
+  const states = [...priors.values(), ...undocumented(options, described, priors)];
+  const isTest = command.type === 'teardown' && command.data.test_run;
+  const keep = new Map<UnitId, string>();
+  for (const { id, stage } of states) {
+    if (lifecycle.strategy === 'permanent') keep.set(id, 'the dataflow is permanent');
+    else if (isTest && lifecycle.keep_resources_on_test && stage !== 'deploy')
+      keep.set(id, 'resources are kept on a test run');
+  }
+  return { desired: [], obsolete: states, keep, externals: [], makers: new Map() };
+}
+
+/** What the architecture describes and no state tells of: it may exist all the same, if the state got lost. */
+function undocumented(
+  { architecture, projectNumber }: Pick<InputOptions, 'architecture' | 'projectNumber'>,
+  described: HydratedDataflow | undefined,
+  priors: ReadonlyMap<UnitId, UnitState>,
+): UnitState[] {
+  if (!architecture || !described) return [];
+  const units = unitsOf(architecture, described, { projectNumber, images: anyImages(described) });
+  return units.flatMap((unit) => {
+    if (priors.has(unit.id)) return [];
+    const { id, engine, kind, owner, stage, protection } = unit;
+    const spec = resolve(unit.spec, () => undefined);
+    return [
+      {
+        id,
+        engine,
+        kind,
+        spec,
+        needs: needsOf(unit),
+        owner,
+        stage,
+        outputs: {},
+        ...(protection === undefined ? {} : { protection }),
+      },
+    ];
+  });
+}
+
+/** Of what is to go and no state tells of, what really exists. */
+export async function existing(
+  obsolete: readonly UnitState[],
+  priors: ReadonlyMap<UnitId, UnitState>,
+  engine: Engine,
+  context: EngineContext,
+): Promise<UnitState[]> {
+  const found = await Promise.all(
+    obsolete.map(async (state) => {
+      if (priors.has(state.id)) return [state];
+      const unit: Unit = { ...state, needs: [...state.needs] };
+      const { change } = await engine.plan({ unit, spec: state.spec, prior: undefined }, context);
+      const isThere = state.kind === 'grants' ? change.action === 'none' : change.action !== 'create';
+      return isThere ? [state] : [];
+    }),
+  );
+  return found.flat();
+}

@@ -1,0 +1,74 @@
+/**
+ * The director's program.
+ *
+ * It listens first and loads the rest behind that: Cloud Run sees it alive at once, and what is asked in the
+ * meantime waits for an answer instead of being refused.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+const startedAt = Date.now();
+const port = Number(process.env.PORT ?? 8080);
+let handler: Handler | undefined;
+const waiting: [IncomingMessage, ServerResponse][] = [];
+
+const server = createServer((request, response) => {
+  if (handler) handler(request, response);
+  else if (request.url === '/health' || request.url === '/healthz') answer(response, 200, { status: 'ok' });
+  else if (request.url === '/ready' || request.url === '/readyz')
+    answer(response, 503, { ready: false, problems: { director: 'starting' } });
+  else waiting.push([request, response]);
+});
+
+function answer(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
+
+/** Cloud Run lets nobody but its own front end reach the container; anywhere else only this machine may. */
+const host =
+  process.env.K_SERVICE === undefined || process.env.SERVICE_DIRECTOR_CLOUD_ENDPOINT !== undefined
+    ? '127.0.0.1'
+    : '0.0.0.0';
+
+server.listen(port, host, () => {
+  start().catch((error) => {
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.exit(1);
+  });
+});
+
+async function start(): Promise<void> {
+  const { readConfig } = await import('./config.ts');
+  const { startDirector } = await import('./app.ts');
+  const config = readConfig(process.env);
+  const director = await startDirector(config, {
+    name: config.name,
+    version: VERSION,
+    revision: config.revision,
+    node: process.version,
+  });
+  handler = director.app;
+  for (const [request, response] of waiting.splice(0)) handler(request, response);
+  const { port: actual } = server.address() as AddressInfo;
+  process.stdout.write(
+    `${JSON.stringify({ severity: 'INFO', message: 'the director is up', port: actual, ms: Date.now() - startedAt })}\n`,
+  );
+
+  let stopping = false;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (stopping) return;
+      stopping = true;
+      server.close();
+      // Cloud Run kills after ten seconds; what is not over by then goes on after the restart.
+      setTimeout(() => process.exit(0), 9_000).unref();
+      void director.stop().finally(() => process.exit(0));
+    });
+  }
+}
+
+/** Put in when the program is bundled. */
+declare const DIRECTOR_VERSION: string | undefined;
+const VERSION = typeof DIRECTOR_VERSION === 'string' ? DIRECTOR_VERSION : 'development';

@@ -1,0 +1,88 @@
+/**
+ * What the director writes down: one line per fact, with the command it belongs to.
+ *
+ * On Cloud Run the form that Cloud Logging reads off stdout; elsewhere lines for people. Nothing goes over the network.
+ */
+import { LoggingWinston } from '@google-cloud/logging-winston';
+import { createLogger, format, type Logger, transports } from 'winston';
+import type { Config } from '../config.ts';
+
+export interface Log {
+  /** The same log with these fields on every line. */
+  with(fields: LogFields): Log;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+  debug(message: string, fields?: LogFields): void;
+}
+
+export interface LogFields {
+  readonly command?: string;
+  readonly deployment?: string;
+  readonly stack?: string;
+  readonly unit?: string;
+  /** W3C: `00-<trace id>-<span id>-<flags>`. */
+  readonly traceparent?: string | undefined;
+  readonly [name: string]: string | number | boolean | undefined;
+}
+
+export function createLog({ isOnCloudRun, logLevel, project, name, revision }: Config): Log {
+  const logger = createLogger({
+    level: logLevel,
+    transports: [
+      isOnCloudRun
+        ? new LoggingWinston({
+            projectId: project,
+            redirectToStdout: true,
+            useMessageField: false,
+            serviceContext: { service: name, version: revision },
+            defaultCallback: () => {},
+          })
+        : new transports.Console({
+            format: format.combine(format.timestamp({ format: 'HH:mm:ss.SSS' }), format.printf(readable)),
+          }),
+    ],
+  });
+  return wrap(logger, {}, project);
+}
+
+function wrap(logger: Logger, base: LogFields, project: string): Log {
+  const write =
+    (level: 'info' | 'warn' | 'error' | 'debug') =>
+    (message: string, fields: LogFields = {}) => {
+      const { traceparent, ...rest } = { ...base, ...fields };
+      logger.log({ level, message, ...rest, ...traceFields(traceparent, project) });
+    };
+  return {
+    with: (fields) => wrap(logger, { ...base, ...fields }, project),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    debug: write('debug'),
+  };
+}
+
+function traceFields(traceparent: string | undefined, project: string): object {
+  const [, trace, span] = /^\w{2}-(\w{32})-(\w{16})-\w{2}$/.exec(traceparent ?? '') ?? [];
+  if (trace === undefined) return {};
+  return {
+    'logging.googleapis.com/trace': `projects/${project}/traces/${trace}`,
+    'logging.googleapis.com/spanId': span,
+  };
+}
+
+function readable({
+  timestamp,
+  level,
+  message,
+  ...fields
+}: {
+  level: string;
+  message: unknown;
+  [field: string]: unknown;
+}): string {
+  const more = Object.entries(fields).flatMap(([name, value]) =>
+    typeof value === 'object' || value === undefined ? [] : [`${name}=${String(value)}`],
+  );
+  return [timestamp, level.padEnd(5), message, ...more].join(' ');
+}

@@ -1,0 +1,85 @@
+/**
+ * What the director remembers: documents with versions, written under conditions, several at once or none.
+ *
+ * Narrow on purpose. Two implementations stand behind it under one conformance suite; whatever the product
+ * needs beyond this is built on top of it (the ledger, the lease, the journal, the outbox).
+ */
+
+export interface Key {
+  readonly collection: Collection;
+  /** Parts are joined with `/`; ids sort as text. */
+  readonly id: string;
+}
+
+export type Collection =
+  | 'architectures'
+  | 'commands'
+  | 'deployments'
+  | 'journal'
+  | 'outbox'
+  | 'stacks'
+  | 'units'
+  | 'versions';
+
+export interface Stored<T> {
+  readonly id: string;
+  readonly value: T;
+  /** Grows by one with each write; 1 is the first. */
+  readonly version: number;
+}
+
+/** What must hold for the whole commit: the document has that version, or is absent, or may be anything. */
+export type Condition = number | 'absent' | 'any';
+
+export type Write =
+  | { readonly type: 'put'; readonly key: Key; readonly value: object; readonly if: Condition }
+  | { readonly type: 'delete'; readonly key: Key; readonly if: Condition }
+  /** Writes nothing, and fails the commit when its condition does not hold. */
+  | { readonly type: 'check'; readonly key: Key; readonly if: number | 'absent' };
+
+export interface Query {
+  readonly collection: Collection;
+  /** Only ids that begin so. */
+  readonly prefix?: string;
+  /** Only documents whose field has this value; the field must be in INDEXED. */
+  readonly where?: { readonly field: string; readonly is: string | boolean };
+  /** Only ids after this one, in the order asked for. */
+  readonly after?: string;
+  /** By id. Default ascending. */
+  readonly order?: 'ascending' | 'descending';
+  /** Default 1,000. */
+  readonly limit?: number;
+}
+
+/** The fields that a query may ask for. */
+export const INDEXED = {
+  commands: ['status', 'correlationId'],
+  deployments: ['status', 'stack', 'command'],
+} as const satisfies Partial<Record<Collection, readonly string[]>>;
+
+export interface Store {
+  get<T>(key: Key): Promise<Stored<T> | undefined>;
+  list<T>(query: Query): Promise<Stored<T>[]>;
+  /** All writes or none. Rejects with Conflict when a condition does not hold, with StoreFailure when it cannot write. */
+  commit(writes: readonly Write[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Somebody else wrote first. Read again, decide again. */
+export class Conflict extends Error {
+  readonly key: Key;
+
+  constructor(key: Key) {
+    super(`${key.collection}/${key.id} was written by somebody else`);
+    this.name = 'Conflict';
+    this.key = key;
+  }
+}
+
+/** The store cannot be written or read: the disk is full, the network is gone. Nothing of the commit is there. */
+export class StoreFailure extends Error {
+  constructor(message: string, cause: unknown) {
+    super(message, { cause });
+    this.name = 'StoreFailure';
+  }
+}

@@ -1,0 +1,236 @@
+/** Carries a plan out: the walk over its units, each by its engine, each told and recorded. */
+import { CloudError } from '../cloud/error.ts';
+import type { Clock } from '../kit/clock.ts';
+import { type Change, NONE } from '../model/change.ts';
+import type { UnitState } from '../model/state.ts';
+import { needsOf, type Outputs, resolve, type Unit, type UnitId } from '../model/unit.ts';
+import type { Engine, EngineContext } from './engine.ts';
+import type { Plan, PlannedUnit } from './plan.ts';
+import type { Action, Outcome } from './reconcile.ts';
+import { type Node, walk } from './walk.ts';
+
+/** How a unit ended. */
+export type UnitOutcome =
+  | Outcome
+  /** Not tried, because that unit failed. */
+  | { readonly status: 'skipped'; readonly because: UnitId };
+
+export type Progress =
+  | { readonly type: 'unit-started'; readonly unit: UnitId; readonly change: Change['action'] }
+  | { readonly type: 'unit-waiting'; readonly unit: UnitId; readonly because: string }
+  | {
+      readonly type: 'unit-finished';
+      readonly unit: UnitId;
+      readonly outcome: UnitOutcome;
+      readonly seconds: number;
+    };
+
+/** What happens to be written down on the way. Each rejects when nothing more may be done. */
+export interface Journal {
+  intend(unit: UnitId, action: Action): Promise<void>;
+  /** `state` is what is known of the unit from now on; undefined when it is gone, or nothing is known that was not. `seconds` is how long it took. */
+  finish(unit: UnitId, outcome: UnitOutcome, state: UnitState | undefined, seconds: number): Promise<void>;
+}
+
+export interface ApplyRequest {
+  readonly plan: Plan;
+  readonly desired: readonly Unit[];
+  readonly externals: readonly Unit[];
+  readonly priors: ReadonlyMap<UnitId, UnitState>;
+  /** What is removed, where it is not in the priors: found in the world by its mark. */
+  readonly obsolete: readonly UnitState[];
+  readonly engine: Engine;
+  readonly journal: Journal;
+  /** Whether somebody is about to make this; while not, it is awaited only for a moment. */
+  isComing(external: UnitId): Promise<boolean>;
+  /** Asked before something is removed that others may use too: why it stays, or undefined when nobody else does. */
+  letGo?(unit: UnitId): Promise<string | undefined>;
+  /** What the engine gets for one unit, but for the journal. */
+  context(rank: number, unit: UnitId): Omit<EngineContext, 'record'>;
+  readonly clock: Clock;
+  emit(progress: Progress): void;
+}
+
+export async function apply(request: ApplyRequest): Promise<Map<UnitId, UnitOutcome>> {
+  const { plan, desired, externals, obsolete, emit, clock } = request;
+  const units = new Map(desired.map((unit) => [unit.id, unit]));
+  const leaving = new Map(obsolete.map((state) => [state.id, state]));
+  const outputs = new Map<UnitId, Outputs>();
+  const planned = new Map(plan.units.map((unit) => [unit.id, unit]));
+  const awaited = new Set(externals.map(({ id }) => id));
+  /** Those for which a call was made that may have had an effect. */
+  const touched = new Set<UnitId>();
+
+  const contextOf = (rank: number, id: UnitId): EngineContext => ({
+    ...request.context(rank, id),
+    async record(action) {
+      await request.journal.intend(id, action);
+      touched.add(id);
+    },
+  });
+
+  async function run(unit: PlannedUnit, rank: number): Promise<UnitOutcome> {
+    const started = clock.now();
+    const acts = unit.change.action !== 'none' || unit.unverified === true;
+    if (acts && !unit.implied) emit({ type: 'unit-started', unit: unit.id, change: unit.change.action });
+    const outcome = await perform(unit, rank);
+    const seconds = (clock.now() - started) / 1000;
+    await request.journal.finish(unit.id, outcome, stateAfter(unit, outcome), seconds);
+    emit({ type: 'unit-finished', unit: unit.id, outcome, seconds });
+    return outcome;
+  }
+
+  async function perform(unit: PlannedUnit, rank: number): Promise<UnitOutcome> {
+    if (unit.kept !== undefined) return { status: 'kept', because: unit.kept };
+    if (unit.refused) {
+      const { because, fix } = unit.refused;
+      return { status: 'failed', error: new CloudError('refused', because, { fix }) };
+    }
+    const context = contextOf(rank, unit.id);
+    if (unit.change.action === 'delete') {
+      const state = leaving.get(unit.id);
+      if (!state || unit.implied) return { status: 'done', change: unit.change, outputs: {} };
+      const because = await request.letGo?.(unit.id);
+      if (because !== undefined) return { status: 'kept', because };
+      return request.engine.destroy(state, context);
+    }
+    const desiredUnit = units.get(unit.id);
+    if (!desiredUnit)
+      return {
+        status: 'failed',
+        error: new CloudError('internal', `${unit.id} is planned and not described`),
+      };
+    // What was found as desired a moment ago is not asked again: work follows the change.
+    if (unit.change.action === 'none' && !unit.unverified)
+      return { status: 'done', change: NONE, outputs: unit.outputs };
+    const spec = resolve(desiredUnit.spec, (id) => outputs.get(id));
+    const work = { unit: desiredUnit, spec, prior: request.priors.get(unit.id) };
+    return request.engine.apply(work, unit.change, context);
+  }
+
+  function stateAfter(unit: PlannedUnit, outcome: UnitOutcome): UnitState | undefined {
+    const desiredUnit = units.get(unit.id);
+    const prior = request.priors.get(unit.id);
+    // What was to go and is kept for others is theirs from now on.
+    if (!desiredUnit) return outcome.status === 'done' || isLetGo(unit, outcome) ? undefined : prior;
+    // A call that failed may have had its effect all the same: what may exist, somebody must own.
+    if (outcome.status !== 'done')
+      return prior ?? (touched.has(unit.id) ? stateOf(desiredUnit, {}, outputs) : undefined);
+    outputs.set(unit.id, outcome.outputs);
+    const { effective, ...rest } = outcome.outputs;
+    const state = stateOf(desiredUnit, rest, outputs);
+    if (unit.kind !== 'grants') return state;
+    return {
+      ...state,
+      effective: effective === undefined ? (prior?.effective ?? false) : effective === 'true',
+    };
+  }
+
+  const nodes: Node<UnitOutcome>[] = [
+    ...externals.map((unit) => ({
+      id: unit.id,
+      after: [],
+      seconds: 0,
+      run: async (rank: number) => {
+        const found = await awaitExternal(unit, request, rank);
+        if (found.status === 'done') outputs.set(unit.id, found.outputs);
+        return found;
+      },
+    })),
+    ...plan.units.map((unit) => ({
+      id: unit.id,
+      after: [...unit.after, ...neededExternals(units.get(unit.id), awaited)].filter(
+        (id) => planned.has(id) || awaited.has(id),
+      ),
+      seconds: unit.seconds,
+      run: (rank: number) => run(unit, rank),
+    })),
+  ];
+  const outcomes = new Map<UnitId, UnitOutcome>();
+  const skips: Promise<void>[] = [];
+  const ends = await walk(nodes, {
+    isFailure: ({ status }) => status === 'failed' || status === 'cancelled' || status === 'skipped',
+    onEnd(id, ended) {
+      if (ended.status !== 'skipped' || awaited.has(id as UnitId)) return;
+      const outcome: UnitOutcome = { status: 'skipped', because: ended.because as UnitId };
+      emit({ type: 'unit-finished', unit: id as UnitId, outcome, seconds: 0 });
+      skips.push(request.journal.finish(id as UnitId, outcome, request.priors.get(id as UnitId), 0));
+    },
+  });
+  await Promise.all(skips);
+  for (const [id, ended] of ends) {
+    if (ended.status === 'skipped')
+      outcomes.set(id as UnitId, { status: 'skipped', because: ended.because as UnitId });
+    else outcomes.set(id as UnitId, ended.value);
+  }
+  return outcomes;
+}
+
+function isLetGo(unit: PlannedUnit, outcome: UnitOutcome): boolean {
+  return outcome.status === 'kept' && unit.kept === undefined;
+}
+
+function stateOf(unit: Unit, outputs: Outputs, known: ReadonlyMap<UnitId, Outputs>): UnitState {
+  const { id, engine, kind, owner, stage, protection } = unit;
+  const spec = resolve(unit.spec, (other) => known.get(other));
+  const needs = needsOf(unit);
+  return {
+    id,
+    engine,
+    kind,
+    spec,
+    needs,
+    owner,
+    stage,
+    outputs,
+    ...(protection === undefined ? {} : { protection }),
+  };
+}
+
+function neededExternals(unit: Unit | undefined, externals: ReadonlySet<UnitId>): UnitId[] {
+  return unit ? needsOf(unit).filter((id) => externals.has(id)) : [];
+}
+
+/** How long to look for what nobody seems to be making. Milliseconds. */
+const GRACE_MS = 20_000;
+
+/** Waits until something that others make is there, as they describe it. */
+async function awaitExternal(unit: Unit, request: ApplyRequest, rank: number): Promise<UnitOutcome> {
+  const { clock, emit, engine } = request;
+  const context: EngineContext = {
+    ...request.context(rank, unit.id),
+    record: () => Promise.reject(new Error('Others make it')),
+  };
+  const started = clock.now();
+  let told = false;
+  for (let wait = 200; ; wait = Math.min(5_000, wait * 1.5)) {
+    try {
+      context.signal.throwIfAborted();
+      const spec = resolve(unit.spec, () => undefined);
+      const { change, outputs } = await engine.plan({ unit, spec, prior: undefined }, context);
+      if (isThere(unit, change)) return { status: 'done', change: NONE, outputs };
+      if (clock.now() - started > GRACE_MS && !(await request.isComing(unit.id))) {
+        const from = unit.owner.dataflow;
+        throw new CloudError('refused', `${unit.id} of ${from} is not there`, {
+          fix: `set ${from} up first, or together with this`,
+        });
+      }
+      if (!told)
+        emit({
+          type: 'unit-waiting',
+          unit: unit.id,
+          because: `${unit.id} of ${unit.owner.dataflow} is made by another deployment`,
+        });
+      told = true;
+      await clock.sleep(wait, context.signal);
+    } catch (error) {
+      if (context.signal.aborted) return { status: 'cancelled' };
+      return { status: 'failed', error: CloudError.from(error) };
+    }
+  }
+}
+
+/** A grant is there when it stands in the policy; anything else when it exists, whatever else may differ. */
+function isThere(unit: Unit, change: Change): boolean {
+  return unit.kind === 'grants' ? change.action === 'none' : change.action !== 'create';
+}

@@ -1,0 +1,271 @@
+/** What a director stands on: made by the conductor, with the same walk that the director runs. */
+import { emailOf } from '../model/grant.ts';
+import { accountId, type Hydrated } from '../model/hydrate.ts';
+import { type Owner, type Unit, type UnitId, unitId } from '../model/unit.ts';
+import { builder, withStages } from './units.ts';
+
+export interface InfrastructureOptions {
+  readonly projectNumber: string;
+  /** By digest; without it the director's service is left out. */
+  readonly directorImage?: string | undefined;
+  /** More that the director finds in its environment. */
+  readonly directorEnv?: Readonly<Record<string, string>>;
+  /** Addresses that may call the director over HTTP, beside those of the architecture. */
+  readonly callers?: readonly string[];
+}
+
+/** All units of the director's own infrastructure: APIs, accounts, build inputs, topics, and the director itself. */
+export function infrastructureUnits(architecture: Hydrated, options: InfrastructureOptions): Unit[] {
+  const { project_id: project, director } = architecture;
+  const owner: Owner = { scope: director.name, dataflow: director.infrastructure };
+  const dataflow = architecture.dataflows[director.infrastructure];
+  if (!dataflow) throw new Error('The architecture is not hydrated');
+  // Several architectures may share a director: what it stands on belongs to it, not to one of them.
+  const build = builder(
+    { ...architecture, scope: director.name, labels: {}, teardown_protection: director.teardown_protection },
+    dataflow,
+    options,
+  );
+  const names = infrastructureNames(architecture);
+  const protection = director.teardown_protection
+    ? { protection: 'the director has teardown_protection' }
+    : {};
+  const unit = (
+    kind: string,
+    name: string,
+    stage: Unit['stage'],
+    needs: readonly UnitId[],
+    spec: object,
+  ): Unit => ({
+    id: unitId(kind, name),
+    engine: 'gcp',
+    kind,
+    owner,
+    stage,
+    needs,
+    spec: { name, ...spec },
+    ...protection,
+  });
+  const enabled = [unitId('apis', director.name)];
+  const directorMember = `serviceAccount:${emailOf(director.service_account, project)}`;
+  const builderMember = `serviceAccount:${emailOf(names.builder, project)}`;
+  const binding = (role: string, member: string, reason: string) => ({ role, member, reason });
+  const repositories = repositoriesOf(architecture);
+  const accounts = [director.service_account, names.builder].filter((account) => !account.includes('@'));
+  const accountNeeds = accounts.map((account) => unitId('service-account', account));
+
+  const units: Unit[] = [
+    unit('apis', director.name, 'identity', [], { services: apisOf(architecture) }),
+    ...accounts.map((account) =>
+      unit('service-account', account, 'identity', enabled, { displayName: account }),
+    ),
+    unit('grants', `project/${project}`, 'identity', accountNeeds, {
+      on: `projects/${project}`,
+      bindings: [
+        ...directorRoles(architecture).map(({ role, reason }) => binding(role, directorMember, reason)),
+        binding('roles/logging.logWriter', builderMember, 'builds write logs'),
+      ],
+    }),
+    unit('bucket', names.staging, 'setup', enabled, {
+      location: architecture.location.toUpperCase(),
+      storageClass: 'STANDARD',
+      labels: {},
+      versioning: false,
+      lifecycle: [{ action: { type: 'Delete' }, condition: { age: 7 } }],
+      removeObjects: true,
+    }),
+    unit('grants', `bucket/${names.staging}`, 'setup', [unitId('bucket', names.staging), ...accountNeeds], {
+      on: `buckets/${names.staging}`,
+      bindings: [binding('roles/storage.objectViewer', builderMember, 'builds read their source')],
+    }),
+    ...repositories.flatMap(({ location, name }) => {
+      const id = `${location}/${name}`;
+      const path = `projects/${project}/locations/${location}/repositories/${name}`;
+      return [
+        unit('repository', id, 'setup', enabled, {
+          name,
+          location,
+          description: `Images deployed by ${director.name}`,
+          labels: {},
+        }),
+        unit('grants', `repository/${id}`, 'setup', [unitId('repository', id), ...accountNeeds], {
+          on: path,
+          bindings: [
+            binding('roles/artifactregistry.writer', builderMember, 'builds push their images'),
+            binding('roles/artifactregistry.reader', directorMember, `${director.name} deploys the images`),
+          ],
+        }),
+      ];
+    }),
+    ...dataflow.resources.topics.map((topic) => withNeeds(build.topic(topic), enabled)),
+    ...dataflow.resources.subscriptions.map((subscription) =>
+      withNeeds(build.subscription(subscription), enabled),
+    ),
+    ...build.grants(topicGrants(architecture)).map((grants) => withNeeds(grants, accountNeeds)),
+    ...directorService(architecture, options, unit),
+  ];
+  return withStages(units);
+}
+
+export interface InfrastructureNames {
+  /** The id of the account that builds run as. */
+  readonly builder: string;
+  /** The bucket for sources on their way into a build. */
+  readonly staging: string;
+}
+
+export function infrastructureNames({ project_id, director }: Hydrated): InfrastructureNames {
+  return {
+    builder: accountId(director.name, '-build'),
+    staging: `${project_id}-${director.name}`.slice(0, 63).replace(/-+$/, ''),
+  };
+}
+
+/** Where images go: each repository that a service, or the director, names. */
+export function repositoriesOf({ dataflows, director }: Hydrated): { location: string; name: string }[] {
+  const deployments = [
+    director,
+    ...Object.values(dataflows).flatMap(({ services }) => Object.values(services)),
+  ].map(({ deployment }) => deployment);
+  const named = deployments.map(({ region, image_repo }) => ({ location: region, name: image_repo }));
+  return [
+    ...new Map(named.map((repository) => [`${repository.location}/${repository.name}`, repository])).values(),
+  ];
+}
+
+/** Addresses of the services that depend on the director: they ask it over HTTP. */
+function dependantsOf({ dataflows, director, project_id }: Hydrated): string[] {
+  return Object.values(dataflows)
+    .flatMap(({ services }) => Object.values(services))
+    .filter(({ dependencies }) => dependencies.includes(director.name))
+    .map(({ service_account }) => emailOf(service_account, project_id));
+}
+
+/** What the whole of the product calls in this project. */
+export function apisOf(_architecture: Hydrated): string[] {
+  return [
+    'artifactregistry.googleapis.com',
+    'cloudbuild.googleapis.com',
+    'cloudresourcemanager.googleapis.com',
+    'iam.googleapis.com',
+    'iamcredentials.googleapis.com',
+    'logging.googleapis.com',
+    'pubsub.googleapis.com',
+    'run.googleapis.com',
+    'storage.googleapis.com',
+  ];
+}
+
+/** The roles that a director takes on the project, by what there is to do. */
+export function directorRoles(architecture: Hydrated): { role: string; reason: string }[] {
+  const flows = Object.values(architecture.dataflows);
+  const has = (test: (flow: (typeof flows)[number]) => boolean): boolean => flows.some(test);
+  const roles = [{ role: 'roles/browser', reason: 'it reads the number of the project' }];
+  if (has(({ resources }) => resources.topics.length + resources.subscriptions.length > 0)) {
+    roles.push({ role: 'roles/pubsub.admin', reason: 'it makes topics and subscriptions' });
+  }
+  if (has(({ resources }) => resources.gcs_buckets.length > 0)) {
+    roles.push({ role: 'roles/storage.admin', reason: 'it makes buckets' });
+  }
+  if (has(({ services }) => Object.keys(services).length > 0)) {
+    roles.push({ role: 'roles/run.admin', reason: 'it deploys services' });
+  }
+  if (has(({ services, resources }) => Object.keys(services).length > 0 || resources.topics.length > 0)) {
+    roles.push({
+      role: 'roles/iam.serviceAccountAdmin',
+      reason: 'it makes the accounts that services run as',
+    });
+  }
+  return roles;
+}
+
+function topicGrants({
+  director,
+  project_id,
+}: Hydrated): Parameters<ReturnType<typeof builder>['grants']>[0] {
+  const member = `serviceAccount:${emailOf(director.service_account, project_id)}`;
+  const { topics, command_topic, completion_topic } = director;
+  const commands = [...Object.values(topics.commands), ...(command_topic ? [command_topic.name] : [])];
+  const answers = [topics.events, topics.deadLetters, ...(completion_topic ? [completion_topic.name] : [])];
+  return [
+    ...commands.map((name) => ({
+      on: unitId('subscription', `${name}-sub`),
+      role: 'roles/pubsub.subscriber',
+      member,
+      reason: `${director.name} takes commands from ${name}`,
+    })),
+    ...answers.map((name) => ({
+      on: unitId('topic', name),
+      role: 'roles/pubsub.publisher',
+      member,
+      reason: `${director.name} answers on ${name}`,
+    })),
+  ];
+}
+
+function withNeeds(unit: Unit, needs: readonly UnitId[]): Unit {
+  return { ...unit, needs: [...new Set([...unit.needs, ...needs])] };
+}
+
+type MakeUnit = (
+  kind: string,
+  name: string,
+  stage: Unit['stage'],
+  needs: readonly UnitId[],
+  spec: object,
+) => Unit;
+
+function directorService(architecture: Hydrated, options: InfrastructureOptions, unit: MakeUnit): Unit[] {
+  const { director, project_id: project, region } = architecture;
+  const { directorImage, directorEnv = {}, callers = [] } = options;
+  if (directorImage === undefined) return [];
+  const { deployment, command_topic, completion_topic, topic_prefix, service_account: account } = director;
+  const invited = [...new Set([...director.allowed_callers, ...callers])];
+  const allowed = [...invited, ...dependantsOf(architecture)];
+  const env = {
+    PROJECT_ID: project,
+    REGION: region,
+    DIRECTOR_NAME: director.name,
+    DIRECTOR_ACCOUNT: account,
+    DIRECTOR_ALLOWED: allowed.join(','),
+    // Its service is private: whoever gets through was let in by Cloud Run.
+    DIRECTOR_FRONT_END: 'cloud-run',
+    ...(topic_prefix === undefined ? {} : { DIRECTOR_TOPIC_PREFIX: topic_prefix }),
+    ...(command_topic ? { DIRECTOR_LEGACY_COMMAND_TOPIC: command_topic.name } : {}),
+    ...(completion_topic ? { DIRECTOR_LEGACY_COMPLETION_TOPIC: completion_topic.name } : {}),
+    ...directorEnv,
+    ...deployment.environment_vars,
+  };
+  const id = unitId('service', director.name);
+  const repository = `${deployment.region}/${deployment.image_repo}`;
+  const needs = [
+    unitId('service-account', account),
+    unitId('grants', `project/${project}`),
+    unitId('grants', `repository/${repository}`),
+    ...topicGrants(architecture).map(({ on }) => unitId('grants', on)),
+  ];
+  const service = unit('service', director.name, 'deploy', account.includes('@') ? needs.slice(1) : needs, {
+    location: deployment.region,
+    description: director.description ?? 'The Service Director of this project',
+    labels: director.metadata,
+    image: directorImage,
+    serviceAccount: emailOf(account, project),
+    env,
+    cpu: deployment.cpu,
+    memory: deployment.memory,
+    // It pulls: one instance is always there.
+    minInstances: Math.max(1, deployment.min_instances),
+    maxInstances: 1,
+    port: director.health_check?.port ?? 8080,
+    healthPath: director.health_check?.path ?? '/health',
+  });
+  // Services that depend on it are granted that with their dataflow.
+  if (invited.length === 0) return [service];
+  const path = `projects/${project}/locations/${deployment.region}/services/${director.name}`;
+  const bindings = invited.map((email) => ({
+    role: 'roles/run.invoker',
+    member: email.endsWith('gserviceaccount.com') ? `serviceAccount:${email}` : `user:${email}`,
+    reason: 'it may call the director',
+  }));
+  return [service, unit('grants', id, 'deploy', [id], { on: path, bindings })];
+}
