@@ -143,10 +143,6 @@ describe.skipIf(isMissing)(`gcloud${why}`, () => {
   test.concurrent(
     'images, builds and services',
     async () => {
-      const { projectNumber } = (await json(`projects describe ${PROJECT}`)) as { projectNumber: string };
-      const builder = `serviceAccount:${projectNumber}-compute@developer.gserviceaccount.com`;
-      const building = `--member=${builder} --role=roles/cloudbuild.builds.builder`;
-      await text(`projects add-iam-policy-binding ${PROJECT} ${building}`);
       const at = `--location=${REGION}`;
       await text(`artifacts repositories create images --repository-format=docker ${at}`);
       expect(await json(`artifacts repositories describe images ${at}`)).toMatchObject({

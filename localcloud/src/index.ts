@@ -87,7 +87,7 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Runni
 
   // Each API, with what it needs of the others. Order matters: stopped in reverse.
   const identities = iam(cloud, { roles });
-  const usage = serviceUsage(cloud, { served: () => services, enableAgents: identities.enableAgents });
+  const usage = serviceUsage(cloud, { served: () => services, enableAgents: identities.agents.enable });
   const resources = resourceManager(cloud, usage);
   const artifacts = artifactRegistry(cloud);
   const buckets = storage(cloud);
@@ -120,7 +120,7 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Runni
   if (!cloud.projects.find(projectId)) {
     const hosts = options.apis === 'default' ? DEFAULT_ENABLED : usage.servedHosts();
     const project = resources.open({ projectId, hosts }, DEVELOPER);
-    if (options.apis !== 'default') identities.makeDefaultAccountEditor(project);
+    if (options.apis !== 'default') identities.agents.makeDefaultAccountEditor(project);
   }
   const shapes = loadShapes([...new Set(services.flatMap((service) => service.protos ?? []))]);
   const wire = createWire(cloud, services, shapes);

@@ -74,21 +74,24 @@ export function reportOf(record: DeploymentRecord): DeploymentReport {
   };
 }
 
-/** Why a command failed, in one paragraph: each failed unit with its cause. */
+/** Why a command failed, in one paragraph: each failed unit with its cause. And what to do, each way once. */
 export function failureOf(records: readonly DeploymentRecord[]): { error: string; fix?: string } {
   const lines: string[] = [];
-  let fix: string | undefined;
+  const fixes = new Set<string>();
   for (const record of records) {
     if (record.status === 'succeeded') continue;
     if (record.error !== undefined) lines.push(`${record.stack}: ${record.error}`);
-    fix ??= record.fix;
+    if (record.fix !== undefined) fixes.add(record.fix);
     for (const line of record.units ?? []) {
       if (line.result !== 'failed') continue;
       lines.push(`${line.unit}: ${line.because}`);
-      fix ??= line.fix;
+      if (line.fix !== undefined) fixes.add(line.fix);
     }
   }
-  return { error: lines.join('\n') || 'it failed', ...(fix === undefined ? {} : { fix }) };
+  return {
+    error: lines.join('\n') || 'it failed',
+    ...(fixes.size === 0 ? {} : { fix: [...fixes].join('; ') }),
+  };
 }
 
 /** All grants of a stack as they stand now, by resource, as older callers expect them. */

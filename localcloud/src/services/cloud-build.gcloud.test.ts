@@ -21,11 +21,6 @@ beforeAll(async () => {
     propagationMs: 0,
     environment: env,
   });
-  const { cloud } = running;
-  const account = `${cloud.projects.get('p').number}-compute@developer.gserviceaccount.com`;
-  const { bindings, version } = cloud.iam.policy('projects/p', 3);
-  const added = { role: 'roles/cloudbuild.builds.builder', members: [`serviceAccount:${account}`] };
-  cloud.iam.setPolicy('projects/p', { bindings: [...bindings, added], version });
 });
 
 afterAll(async () => {

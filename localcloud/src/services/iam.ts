@@ -5,7 +5,7 @@ import type { Roles } from '../roles.ts';
 import type { Service } from '../service.ts';
 import { accountMethods } from './iam/account-methods.ts';
 import { openDirectory } from './iam/accounts.ts';
-import { type EnableAgents, openAgents } from './iam/agents.ts';
+import { type Agents, openAgents } from './iam/agents.ts';
 import { type KeyRow, openKeys } from './iam/keys.ts';
 import { roleMethods } from './iam/role-methods.ts';
 
@@ -14,8 +14,8 @@ export interface IamApi {
   readonly accounts: Accounts;
   /** The name under which policies keep the account of `projects/P/serviceAccounts/A`. */
   canonical(name: string): string;
-  /** Makes the accounts that Google makes when an API is enabled. */
-  readonly enableAgents: EnableAgents;
+  /** The accounts that Google makes when an API is enabled. */
+  readonly agents: Agents;
   /** The keys of an account, by its unique id. */
   keysOf(uniqueId: string): readonly KeyRow[];
 }
@@ -26,7 +26,7 @@ export function iam(cloud: LocalCloud, { roles }: { roles: Roles }): IamApi {
   return {
     accounts: { find: directory.find },
     canonical: directory.canonical,
-    enableAgents: openAgents(cloud, directory),
+    agents: openAgents(cloud, directory),
     keysOf: keys.list,
     service: {
       name: 'iam',

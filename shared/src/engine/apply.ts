@@ -3,7 +3,7 @@ import { CloudError } from '../cloud/error.ts';
 import type { Clock } from '../kit/clock.ts';
 import { type Change, NONE } from '../model/change.ts';
 import type { UnitState } from '../model/state.ts';
-import { needsOf, type Outputs, resolve, type Unit, type UnitId } from '../model/unit.ts';
+import { ACCOUNTS, needsOf, type Outputs, resolve, type Unit, type UnitId } from '../model/unit.ts';
 import type { Engine, EngineContext } from './engine.ts';
 import type { Plan, PlannedUnit } from './plan.ts';
 import type { Action, Outcome } from './reconcile.ts';
@@ -212,7 +212,10 @@ async function awaitExternal(unit: Unit, request: ApplyRequest, rank: number): P
       if (clock.now() - started > GRACE_MS && !(await request.isComing(unit.id))) {
         const from = unit.owner.dataflow;
         throw new CloudError('refused', `${unit.id} of ${from} is not there`, {
-          fix: `set ${from} up first, or together with this`,
+          fix:
+            from === ACCOUNTS
+              ? 'set a dataflow up first: that makes the accounts of the architecture'
+              : `set ${from} up first, or together with this`,
         });
       }
       if (!told)

@@ -3,7 +3,7 @@ import type { Bucket, Subscription, Topic } from '../model/architecture.ts';
 import { type Duration, secondsOf } from '../model/fields.ts';
 import { emailOf, type Grant, grantsOf, pushAccount } from '../model/grant.ts';
 import { type Hydrated, type HydratedDataflow, type HydratedService, upperSnake } from '../model/hydrate.ts';
-import { type Owner, output, type Stage, type Unit, type UnitId, unitId } from '../model/unit.ts';
+import { ACCOUNTS, type Owner, output, type Stage, type Unit, type UnitId, unitId } from '../model/unit.ts';
 
 export interface UnitOptions {
   /** Twelve digits: the names of Google's own accounts hold it. */
@@ -320,9 +320,9 @@ export function builder(architecture: Hydrated, dataflow: HydratedDataflow, opti
 
 const DEFAULT_PORT = 8080;
 
-/** Accounts belong to the whole architecture: services of several dataflows may run as one. */
+/** Services of several dataflows may run as one account. */
 function accountOwner({ scope }: Hydrated): Owner {
-  return { scope, dataflow: 'accounts' };
+  return { scope, dataflow: ACCOUNTS };
 }
 
 function protectionOf(own: boolean, everything: boolean): { protection?: string } {

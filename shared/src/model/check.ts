@@ -2,6 +2,7 @@
 import type { Architecture, Dataflow, ServiceMapping } from './architecture.ts';
 import { type Diagnostic, didYouMean, quote } from './diagnostic.ts';
 import type { Path } from './source.ts';
+import { ACCOUNTS } from './unit.ts';
 
 /** A diagnostic that still says by path where it belongs. */
 export type Finding = Omit<Diagnostic, 'at'> & { readonly path: Path; readonly part?: 'key' | 'value' };
@@ -15,6 +16,7 @@ export function check(architecture: Architecture, written: Names = { services: [
   };
   return [
     ...checkKeys(architecture),
+    ...checkReserved(architecture),
     ...checkDoubles(architecture),
     ...Object.entries(architecture.dataflows).flatMap(([name, dataflow]) =>
       checkLinks(dataflow, ['dataflows', name], world),
@@ -57,6 +59,27 @@ function checkKeys({ dataflows }: Architecture): Finding[] {
       compare(name, service.name, ['dataflows', key, 'services', name]);
     }
   }
+  return findings;
+}
+
+/** Names under which we keep what is of no dataflow. */
+function checkReserved({ name, dataflows, director }: Architecture): Finding[] {
+  const findings: Finding[] = [];
+  if (ACCOUNTS in dataflows)
+    findings.push({
+      severity: 'error',
+      message: `a dataflow cannot be called ${quote(ACCOUNTS)}: the accounts of all dataflows are kept under that name`,
+      fix: 'choose another name',
+      path: ['dataflows', ACCOUNTS],
+      part: 'key',
+    });
+  if (name === director.name)
+    findings.push({
+      severity: 'error',
+      message: `the architecture and its director are both called ${quote(name)}, and what they own could not be told apart`,
+      fix: 'give one of them another name',
+      path: ['name'],
+    });
   return findings;
 }
 

@@ -201,3 +201,11 @@ test('the JSON Schema is closed and describes itself', () => {
   expect(schema.required).toEqual(['name', 'project_id', 'region']);
   expect(schema.properties.dataflows.additionalProperties.additionalProperties).toBe(false);
 });
+
+test('names under which the director keeps what is its own are refused', () => {
+  const [accounts = '', ...more] = complaints(`${HEAD}dataflows: { accounts: {} }\n`);
+  expect(accounts).toContain('a dataflow cannot be called "accounts"');
+  expect(more).toEqual([]);
+  const [name = ''] = complaints(HEAD.replace('name: demo', 'name: service-director'));
+  expect(name).toContain('the architecture and its director are both called "service-director"');
+});

@@ -40,6 +40,9 @@ export interface Owner {
   readonly dataflow: string;
 }
 
+/** Stands where a dataflow does, for the accounts of a whole architecture. */
+export const ACCOUNTS = 'accounts';
+
 /** `<scope>/<dataflow>`: what has state and a lock. */
 export type StackId = `${string}/${string}`;
 
