@@ -2,6 +2,8 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { conductor } from '../index.ts';
+import { openLook } from '../open.ts';
 import { callCli } from './testing.ts';
 
 let folder = '';
@@ -63,6 +65,17 @@ test.each([
     stderr: `error: ${message}\n  fix: ${fix}\n`,
   });
   expect(readdirSync(folder)).toEqual(before);
+});
+
+test('a run always has a deadline, and never none at all (G7)', async () => {
+  const options = { architecture: folder, endpoint: 'http://127.0.0.1:1' };
+  expect(openLook(options, 'look').timeoutSeconds).toBe(1_800);
+  for (const timeoutSeconds of [0, -1, Number.NaN])
+    await expect(conductor({ ...options, timeoutSeconds }).run()).rejects.toMatchObject({
+      message: `timeoutSeconds is ${timeoutSeconds}`,
+      exitCode: 64,
+    });
+  expect(await call('up', '--timeout', '0s')).toMatchObject({ code: 64 });
 });
 
 test('with --json a refusal is an object on stdout too', async () => {

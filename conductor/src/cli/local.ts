@@ -116,9 +116,7 @@ async function variablesOf(
   project: string,
   dir: string,
 ): Promise<Record<string, string>> {
-  const response = await fetch(`${origin}/computeMetadata/v1/instance/service-accounts/default/token`, {
-    headers: { 'metadata-flavor': 'Google' },
-  });
+  const response = await fetch(`${origin}/_local/token`, { method: 'POST' });
   const { access_token } = (await response.json()) as { access_token: string };
   const host = `127.0.0.1:${port}`;
   return {

@@ -20,6 +20,8 @@ interface Body {
   readonly rules: object[];
   readonly calls: { method: string }[];
   readonly next: number;
+  readonly access_token: string;
+  readonly expires_in: number;
   readonly error: { message: string };
 }
 
@@ -70,4 +72,19 @@ test('it is the developer who looks: nobody else may', async () => {
   const refused = await ask('/_local/status', { headers: { authorization: `Bearer ${token}` } });
   expect([401, 403]).toContain(refused.status);
   expect((await ask('/_local/status')).body).toMatchObject({ project: 'admin-local', propagation_ms: 0 });
+});
+
+test('a token of the developer is good for a week, and given to nobody else', async () => {
+  const { body } = await ask('/_local/token', { method: 'POST' });
+  expect(body).toEqual({ access_token: expect.stringMatching(/^ya29\./), expires_in: 604_800 });
+  const { cloud } = running;
+  const { identity, expiresAt } = cloud.tokens.inspect(body.access_token) ?? {};
+  expect(identity).toMatchObject({ email: 'developer@example.com' });
+  expect(expiresAt).toBeGreaterThan(cloud.clock.now() + 6 * 86_400_000);
+  const stranger = cloud.tokens.access({ type: 'user', email: 'stranger@example.com' }, 60);
+  const refused = await ask('/_local/token', {
+    method: 'POST',
+    headers: { authorization: `Bearer ${stranger}` },
+  });
+  expect(refused.status).toBe(403);
 });

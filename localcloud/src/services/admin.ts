@@ -6,6 +6,9 @@ import { DEVELOPER } from '../identity.ts';
 import { readJson, sendJson } from '../rest.ts';
 import type { Call, Route, Service } from '../service.ts';
 
+/** A week: a shell that was told the token once goes on for as long as somebody may leave it open. */
+const TOKEN_SECONDS = 7 * 24 * 60 * 60;
+
 export function admin(cloud: LocalCloud, about: { readonly project: string }): { service: Service } {
   const route = (
     name: string,
@@ -42,6 +45,10 @@ export function admin(cloud: LocalCloud, about: { readonly project: string }): {
           cloud.faults.replace(readFaultRules(await readJson(raw)));
           return { rules: cloud.faults.rules() };
         }),
+        route('token', 'POST', '/_local/token', () => ({
+          access_token: cloud.tokens.access(DEVELOPER, TOKEN_SECONDS),
+          expires_in: TOKEN_SECONDS,
+        })),
         route('calls.list', 'GET', '/_local/calls', ({ query }) => {
           const since = Number(query.get('since') ?? 0);
           const calls = cloud.calls.since(Number.isInteger(since) && since > 0 ? since : 0);
