@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   mkdirSync,
@@ -10,6 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { Writable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
@@ -130,7 +132,7 @@ test('what can be executed can be executed there', async () => {
   expect(entries.get('main.js')?.header.mode).toBe(0o644);
 });
 
-test('.gitignore is honoured', async () => {
+test('.gitignore is honoured (G58)', async () => {
   const folder = folderOf({
     ...APP,
     '.gitignore': '*.log\n/dist/\nsecret.env\n!keep.log\n',
@@ -150,7 +152,7 @@ test('.gitignore is honoured', async () => {
   ]);
 });
 
-test('.gcloudignore counts in the place of .gitignore', async () => {
+test('.gcloudignore counts in the place of .gitignore (G58)', async () => {
   const folder = folderOf({ ...APP, '.gitignore': '*.js\n', '.gcloudignore': 'lib/\n.gitignore\n' });
   expect(await namesIn(read(folder))).toEqual(['main.js', 'package.json']);
 });
@@ -255,7 +257,7 @@ test('generated files are in the archive, in the module, and never in the folder
   expect(await unpack(read(folder, { module: 'app' }))).toHaveProperty('size', 2);
 });
 
-test('config_templates are copied inside the archive, and never in the folder', async () => {
+test('config_templates are copied inside the archive, and never in the folder (G43)', async () => {
   const folder = folderOf({
     'app/main.js': '',
     'app/settings.prod.json': '{"prod":1}',
@@ -310,4 +312,11 @@ test('a template that is not there is refused', () => {
   expect(failure.message).toBe(
     'The source of api cannot be sent: config_templates names gone.json, which is not in its source',
   );
+});
+
+test('whoever reads an archive may stop at any time', async () => {
+  const folder = folderOf({ ...APP, 'lib/large.bin': randomBytes(4_000_000).toString('base64') });
+  const refusal = new Error('refused');
+  const sink = new Writable({ write: (_chunk, _encoding, done) => done(refusal) });
+  await expect(pipeline(read(folder).archive(), sink)).rejects.toBe(refusal);
 });

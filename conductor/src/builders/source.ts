@@ -14,6 +14,7 @@ import {
   realpathSync,
 } from 'node:fs';
 import { dirname, join, posix, relative, resolve } from 'node:path';
+import { pipeline } from 'node:stream';
 import { createGzip } from 'node:zlib';
 import ignore, { type Ignore } from 'ignore';
 import { pack } from 'tar-stream';
@@ -164,12 +165,15 @@ function archive(entries: readonly Entry[]): NodeJS.ReadableStream {
         { ...common, name: entry.path, size, mode: entry.executable ? 0o755 : 0o644 },
         (error) => (error ? fail(error) : done()),
       );
-      createReadStream(entry.from, size === 0 ? {} : { end: size - 1 })
-        .on('error', fail)
-        .pipe(sink);
+      pipeline(createReadStream(entry.from, size === 0 ? {} : { end: size - 1 }), sink, (error) => {
+        if (error) fail(error);
+      });
     });
   write().catch((error) => tar.destroy(error instanceof Error ? error : new Error(String(error))));
-  return tar.pipe(createGzip({ level: 6 }));
+  const zipped = createGzip({ level: 6 });
+  // Failures of either reach whoever reads.
+  pipeline(tar, zipped, () => {});
+  return zipped;
 }
 
 function problem(name: string, message: string, fix: string): Failure {

@@ -9,7 +9,17 @@ function rest(status: number, body: object, headers: Record<string, string> = {}
   });
 }
 
+/** As Cloud Storage's client throws it. */
+function storage(code: number, message: string, reason: string): Error {
+  const errors = [{ message, domain: 'global', reason }];
+  const response = { statusCode: code, body: { error: { code, message, errors } } };
+  return Object.assign(new Error(message), { code, errors, response });
+}
+
 test.each([
+  [storage(412, 'conditions', 'conditionNotMet'), 'conflict'],
+  [storage(404, 'No such object', 'notFound'), 'not-found'],
+  [storage(503, 'later', 'backendError'), 'unknown-outcome'],
   [rest(404, { code: 404, status: 'NOT_FOUND', message: 'gone' }), 'not-found'],
   [rest(409, { code: 409, status: 'ALREADY_EXISTS', message: 'there' }), 'already-exists'],
   [rest(409, { code: 409, status: 'ABORTED', message: 'There were concurrent policy changes.' }), 'conflict'],

@@ -125,7 +125,7 @@ const TRANSIENT: ReadonlySet<Reason> = new Set([
   'conflict',
 ]);
 
-/** What can be read off an error of gaxios (REST), gax (gRPC) or a finished operation (`google.rpc.Status`). */
+/** What can be read off an error of gaxios (REST), gax (gRPC), Cloud Storage's client or a finished operation (`google.rpc.Status`). */
 interface Facts {
   readonly message: string;
   /** The canonical name: `NOT_FOUND`; undefined when there was no answer. */
@@ -217,12 +217,12 @@ function ownReason({ message }: Facts): Reason {
 function factsOf(error: unknown): Facts {
   const outer = record(error);
   const response = record(outer.response);
-  const body = record(record(response.data).error);
+  const body = record(record(response.data ?? response.body).error);
   // Details hang on the JSON body (REST), on the error itself (gax) or on the status of an operation.
   const details = list(body.details ?? outer.statusDetails ?? outer.details).map(record);
   const info = details.find((detail) => String(detail['@type'] ?? '').endsWith('ErrorInfo'));
   const retry = details.find((detail) => String(detail['@type'] ?? '').endsWith('RetryInfo'));
-  const firstError = record(list(body.errors)[0]);
+  const firstError = record(list(body.errors ?? outer.errors)[0]);
   const message = text(body.message) ?? text(outer.details) ?? text(outer.message) ?? String(error);
   return {
     message: message.replace(/^\d+ [A-Z_]+: /, ''),
@@ -237,7 +237,7 @@ function factsOf(error: unknown): Facts {
 
 function codeOf(outer: Fields, response: Fields, body: Fields): Code | undefined {
   if (CODES.some((code) => code === body.status)) return body.status as Code;
-  const status = Number(response.status ?? body.code);
+  const status = Number(response.status ?? body.code ?? outer.code);
   if (status >= 500) return status === 501 ? 'UNIMPLEMENTED' : 'UNAVAILABLE';
   if (BY_STATUS[status]) return BY_STATUS[status];
   // A gRPC status, of a call or of an operation. Codes of the network (ECONNRESET) are text, and no answer.
