@@ -45,6 +45,12 @@ export const forbidden: IForbiddenRuleType[] = [
     from: { path: '^shared/' },
     to: { path: '^(director|conductor|localcloud)/' },
   },
+  {
+    name: 'who-sees-to-accounts-and-grants-asks-no-director',
+    severity: 'error',
+    from: { path: '^conductor/src/phases/(identities|verify)\\.ts$' },
+    to: { path: '^conductor/src/director-(client|http)\\.ts$', reachable: true },
+  },
   { name: 'nobody-imports-tests', severity: 'error', from: { pathNot: '^test/' }, to: { path: '^test/' } },
   {
     name: 'no-kind-knows-another-kind',

@@ -47,7 +47,7 @@ export interface RunContext {
   /** A director that runs already: it is neither built nor deployed. */
   readonly directorUrl: string | undefined;
   readonly builder: 'cloud-build' | 'docker';
-  /** Seconds that a command to the director may take. */
+  /** Seconds after which the run is given up here. */
   readonly timeoutSeconds: number;
   readonly clock: Clock;
   readonly random: Random;

@@ -1,7 +1,7 @@
 /** Takes an architecture down: its dataflows by the director, then what the director stands on. */
 import { infrastructureUnits } from '@service-director/shared/engine/infrastructure.ts';
 import { type UnitId, unitId } from '@service-director/shared/model/unit.ts';
-import { dataflowsOf, type RunContext } from './context.ts';
+import type { RunContext } from './context.ts';
 import { directorClient } from './director-client.ts';
 import type { Summary } from './event.ts';
 import { Failure } from './failure.ts';
@@ -31,9 +31,8 @@ async function takeDown(
   const directorUrl = await findDirector(context);
   const client = await directorClient(directorUrl, context);
   const more = () => ({ test_run: testRun ?? false, dry_run: dryRun ?? false });
-  // One command for each dataflow that is described, and those of which only state is left.
-  const dataflows =
-    context.dataflow === undefined ? [...dataflowsOf(context).map(({ name }) => name)] : [context.dataflow];
+  // Of dataflows that are described no more only the director knows: it is asked for all that it has.
+  const dataflows = [context.dataflow ?? 'all'];
   let summary: Summary;
   try {
     const answers = await commandAll(

@@ -121,14 +121,23 @@ function contextOf(
     dataflow: options.dataflow,
     directorUrl: options.directorUrl,
     builder: options.builder ?? 'cloud-build',
-    timeoutSeconds: options.timeoutSeconds ?? 1_800,
+    timeoutSeconds: atLeastOne('timeoutSeconds', options.timeoutSeconds ?? 1_800),
     clock: systemClock,
     random: systemRandom,
     signal: options.signal ?? new AbortController().signal,
-    limit: limiter(options.concurrency ?? 16),
+    limit: limiter(atLeastOne('concurrency', options.concurrency ?? 16)),
     tally: { created: 0, updated: 0, deleted: 0 },
     emit: options.onEvent ?? (() => {}),
   };
+}
+
+/** With none a run would end before it began, or never begin. */
+function atLeastOne(what: string, value: number): number {
+  if (value >= 1) return value;
+  throw new Failure(`${what} is ${value}`, {
+    exitCode: EXIT.usage,
+    fix: 'let it be 1 or more, or leave it out',
+  });
 }
 
 function hydrated({ architecture }: Loaded, environment: string | undefined): Hydrated {

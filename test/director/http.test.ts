@@ -117,6 +117,28 @@ describe('G47: alive is one thing, ready for commands another', () => {
     await world.recorder.answerTo('http.granted');
   });
 
+  test('never ready while the stream itself is refused, however often it is tried', async () => {
+    const refused = startDirector(world, { name: 'refused' });
+    const director = await refused;
+    await until(async () => expect((await director.get('/ready')).status).toBe(200));
+    const { faults } = world.running.cloud;
+    faults.replace([{ method: 'StreamingPull', error: 'PERMISSION_DENIED', message: 'no streams today' }]);
+    // The streams that are open live on until their subscription is asked again.
+    const path = `/v1/projects/${PROJECT}/subscriptions/deploy-sub`;
+    const { bindings } = (await world.call('GET', `${path}:getIamPolicy`)) as { bindings: object[] };
+    await world.call('POST', `${path}:setIamPolicy`, { policy: { bindings: [] } });
+    await until(async () => expect((await director.get('/ready')).status).toBe(503));
+    await world.call('POST', `${path}:setIamPolicy`, { policy: { bindings } });
+    const answers = new Set<number>();
+    const hits = (): number => faults.rules()[0]?.hits ?? 0;
+    const from = hits();
+    while (hits() < from + 3) answers.add((await director.get('/ready')).status);
+    expect([...answers]).toEqual([503]);
+    faults.replace([]);
+    await until(async () => expect((await director.get('/ready')).status).toBe(200));
+    await director.kill();
+  });
+
   test('commands and stacks can be looked at; what is not there is a problem', async () => {
     const document = documentOf('looked', {
       flow: ephemeral({ resources: { topics: [{ name: 'looked-topic' }] } }),
@@ -299,7 +321,7 @@ describe('whoever asks shows a token that Google signed', () => {
   }
 });
 
-test('on Cloud Run every line of the log that is about a command names it, and its trace', async () => {
+test('on Cloud Run the log has one line for each fact about a command, with its id and its trace (G19)', async () => {
   const env = {
     DIRECTOR_DELIVERY: 'push',
     K_SERVICE: 'service-director',
@@ -332,4 +354,7 @@ test('on Cloud Run every line of the log that is about a command names it, and i
     });
     expect(JSON.stringify(line)).toContain('"command":"logged.setup"');
   }
+  const facts = world.recorder.about('logged.setup').map(({ type }) => type);
+  expect(facts.pop()).toBe('completed');
+  expect(lines.map(({ message }) => message).sort()).toEqual(['command accepted', ...facts].sort());
 });

@@ -41,13 +41,15 @@ async function killAndRestart(): Promise<void> {
 /** Whether that call has come. */
 const isHeld = (): boolean => world.running.cloud.faults.rules().some(({ hits }) => hits > 0);
 
-describe('killed between a call and its answer', () => {
+describe('killed between a call and its answer (G46)', () => {
   const alone = (run: string): object =>
     documentOf(run, {
       flow: ephemeral({
         services: { [`${run}-api`]: serviceOf(`${run}-account`, world.images.serves) },
         resources: {
           topics: [{ name: `${run}-topic`, producer_service: `${run}-api` }],
+          // Takes the URL of the service: it is made after that, by a deploy.
+          subscriptions: [{ name: `${run}-pushed`, topic: `${run}-topic`, push: { service: `${run}-api` } }],
           gcs_buckets: [{ name: `${run}-bucket` }],
         },
       }),
@@ -58,6 +60,7 @@ describe('killed between a call and its answer', () => {
     ['CreateTopic', 'dataflow-setup', 'topic/topic'],
     ['buckets.insert', 'dataflow-setup', 'bucket/bucket'],
     ['CreateService', 'deploy', 'service/api'],
+    ['CreateSubscription', 'deploy', 'subscription/pushed'],
   ] as const)('%s has its effect, and nobody hears of it', async (method, type, made) => {
     const run = `lost-${method
       .toLowerCase()

@@ -173,12 +173,16 @@ describe('G27: what stays, with the reason', () => {
     expect(await left('stays-')).toEqual(['topic/base']);
   });
 
-  test('what is protected, and what that needs; described without protection it goes', async () => {
+  test('what is protected, of each kind, and what that needs; described without protection it goes (G28)', async () => {
     const document = (protection: boolean): object =>
       documentOf('shield', {
         flow: ephemeral({
           resources: {
-            topics: [{ name: 'shield-needed' }, { name: 'shield-free' }],
+            topics: [
+              { name: 'shield-needed' },
+              { name: 'shield-free' },
+              { name: 'shield-topic', teardown_protection: protection },
+            ],
             subscriptions: [{ name: 'shield-sub', topic: 'shield-needed', teardown_protection: protection }],
             gcs_buckets: [{ name: 'shield-bucket', teardown_protection: protection }],
           },
@@ -189,9 +193,15 @@ describe('G27: what stays, with the reason', () => {
       'bucket/shield-bucket': 'kept: it has teardown_protection',
       'subscription/shield-sub': 'kept: it has teardown_protection',
       'topic/shield-needed': 'kept: subscription/shield-sub needs it',
+      'topic/shield-topic': 'kept: it has teardown_protection',
       'topic/shield-free': 'deleted',
     });
-    expect(await left('shield-')).toEqual(['bucket/bucket', 'subscription/sub', 'topic/needed']);
+    expect(await left('shield-')).toEqual([
+      'bucket/bucket',
+      'subscription/sub',
+      'topic/needed',
+      'topic/topic',
+    ]);
     await bringUp(document(false));
     expect(new Set(Object.values(resultsOf(await run('teardown', document(false)))))).toEqual(
       new Set(['deleted']),
@@ -199,17 +209,19 @@ describe('G27: what stays, with the reason', () => {
     expect(await left('shield-')).toEqual([]);
   });
 
-  test('everything of a protected environment', async () => {
-    const document = documentOf(
-      'castle',
-      { flow: ephemeral({ resources: { topics: [{ name: 'castle-topic' }] } }) },
-      { teardown_protection: true },
-    );
+  test('everything of a protected environment (G23)', async () => {
+    const flow = pair('castle-', world.images.serves);
+    const document = documentOf('castle', { flow }, { teardown_protection: true });
     await bringUp(document);
-    expect(resultsOf(await run('teardown', document))).toEqual({
-      'topic/castle-topic': 'kept: the environment has teardown_protection',
-    });
-    expect(await left('castle-')).toEqual(['topic/topic']);
+    const before = await left('castle-');
+    const results = resultsOf(await run('teardown', document));
+    expect(new Set(Object.keys(results).map((unit) => unit.split('/')[0]))).toEqual(
+      new Set(['bucket', 'grants', 'service', 'service-account', 'subscription', 'topic']),
+    );
+    expect(new Set(Object.values(results))).toEqual(
+      new Set(['kept: the environment has teardown_protection']),
+    );
+    expect(await left('castle-')).toEqual(before);
   });
 
   test('the resources of a dataflow with keep_resources_on_test, after a test run and only then', async () => {

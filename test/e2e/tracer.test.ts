@@ -121,7 +121,7 @@ test('traces get from one service to the other, into the bucket', async () => {
   }
 }, 90_000);
 
-test('down of an architecture that is all ephemeral leaves nothing of it', async () => {
+test('down of an architecture that is all ephemeral leaves nothing of it (G15)', async () => {
   await ground.conductor(tracer).teardown();
   const left = await worldOf(ground.origin, PROJECT);
   expect([

@@ -259,6 +259,29 @@ describe('until they are in effect', () => {
     expect(all.since(before).map(({ method }) => method)).toEqual(['GetIamPolicy', 'GetIamPolicy']);
   });
 
+  test('one is seen in effect three times in a row before it counts (G12)', async () => {
+    const path = await topic('wavering', bench);
+    const { iam } = bench.running.cloud;
+    const { role, member } = publisher('worker');
+    const answers: boolean[] = [];
+    const { outcome } = await bench.apply(grantsOn(path, publisher('worker')), {
+      context: {
+        waiting: () => bench.pass(PROPAGATION),
+        async limit(_api, call) {
+          const answer = await call();
+          if (typeof answer !== 'boolean') return answer;
+          answers.push(answer);
+          // As if some of Google's replicas did not know of it yet.
+          if (answers.length === 3) iam.setPolicy(path, { bindings: [] }, 0);
+          if (answers.length === 4) iam.setPolicy(path, { bindings: [{ role, members: [member] }] }, 0);
+          return answer;
+        },
+      },
+    });
+    expect(answers).toEqual([false, true, true, false, true, true, true]);
+    expect(outcome).toMatchObject({ status: 'done', outputs: { effective: 'true' } });
+  });
+
   test('one that was given and not seen in effect is waited for by the next apply, without a write', async () => {
     const path = await topic('impatient', bench);
     const unit = grantsOn(path, publisher('worker'));
@@ -316,7 +339,7 @@ describe('until they are in effect', () => {
     expect(mayPublish('deployer', path)).toBe(true);
   });
 
-  test('an account that Google does not know yet is awaited before it is granted anything', async () => {
+  test('an account that Google does not know yet is awaited before it is granted anything (G7)', async () => {
     const path = await topic('newcomer', bench);
     await bench.call('POST', `/v1/projects/${PROJECT}/serviceAccounts`, { accountId: 'newcomer' });
     const { outcome, told } = await bench.apply(grantsOn(path, publisher('newcomer')), {

@@ -37,7 +37,7 @@ async function revisions(name: string): Promise<number> {
 const FAILED_TO_START =
   /^Revision '[-\w]+' is not ready and cannot serve traffic\. The user-provided container failed to start and listen on the port defined provided by the PORT=8080 environment variable/;
 
-test('is deployed by digest, and a changed environment makes one new revision', async () => {
+test('is deployed by digest, and a changed environment makes one new revision (G13, G26)', async () => {
   const first = await unit('hello', { env: { GREETING: 'good morning' } });
   const before = await bench.apply(first);
   expect(before.outcome).toMatchObject({
@@ -118,7 +118,7 @@ test('an image that is not there fails at once, for a new service as for one tha
   expect([updated.outcome, updated.calls]).toMatchObject([missing, ['UpdateService']]);
 });
 
-test('an account that is not there yet is awaited', async () => {
+test('an account that is not there yet is awaited (G7)', async () => {
   const desired = await unit('early', { serviceAccount: `latecomer@${PROJECT}.iam.gserviceaccount.com` });
   const told: string[] = [];
   const { outcome } = await bench.apply(desired, {
@@ -160,4 +160,29 @@ test('what somebody else has under way is waited for, not written over', async (
   expect((await applied).outcome).toMatchObject({ status: 'done', change: { action: 'update' } });
   expect((await applied).calls.filter((method) => method === 'UpdateService')).toHaveLength(2);
   expect((await bench.plan(desired)).change).toEqual({ action: 'none' });
+});
+
+test('what somebody writes between our look and our write is not written over: the etag is stale (G58)', async () => {
+  const desired = await unit('meanwhile');
+  const { state } = await bench.apply(desired);
+  const changed = unitOf('service', specOf(desired.spec, { env: { COLOUR: 'red' } }));
+  const { calls } = bench.running.cloud;
+  const before = calls.since(0).at(-1)?.number ?? 0;
+  let hasWritten = false;
+  const { outcome } = await bench.apply(changed, {
+    prior: state,
+    context: {
+      async record() {
+        if (hasWritten) return;
+        hasWritten = true;
+        const path = `${pathOf('meanwhile')}?updateMask=description`;
+        const { name } = await bench.call('PATCH', path, { description: 'By hand' });
+        await bench.call('POST', `/v2/${name}:wait`, { timeout: '10s' });
+      },
+    },
+  });
+  expect(outcome.status).toBe('done');
+  const written = calls.since(before).filter(({ method }) => method === 'UpdateService');
+  expect(written.map(({ code }) => code)).toEqual(['OK', 'ABORTED', 'OK']);
+  expect((await bench.plan(changed)).change).toEqual({ action: 'none' });
 });

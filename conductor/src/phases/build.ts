@@ -74,8 +74,10 @@ function builtServices(context: RunContext): HydratedService[] {
     .filter(({ deployment }) => deployment.source_path !== undefined);
 }
 
-function sourceOf(service: HydratedService, { base, architecture }: RunContext): Source {
-  const { deployment, name } = service;
+function sourceOf(
+  { name, deployment }: Pick<HydratedService, 'name' | 'deployment'>,
+  { base, architecture }: RunContext,
+): Source {
   const resources = resourcesFileOf(architecture.dataflows, name);
   return readSource({
     name,
@@ -100,15 +102,8 @@ export async function buildDirector(builder: Builder, context: RunContext): Prom
   const { director } = context.architecture;
   const { deployment, name } = director;
   if (deployment.source_path === undefined && deployment.image.includes('@sha256:')) return deployment.image;
-  const own =
-    deployment.source_path === undefined ? undefined : resolve(context.base, deployment.source_path);
-  const source = readSource({
-    name,
-    folder: own ?? context.directorSource,
-    module: own ? deployment.buildable_module_path : '.',
-    generated: {},
-    copies: own ? deployment.config_templates : {},
-  });
+  const shipped = { name, folder: context.directorSource, module: '.', generated: {}, copies: {} };
+  const source = deployment.source_path === undefined ? readSource(shipped) : sourceOf(director, context);
   return buildImage({ name, deployment, source }, 'bootstrap', builder, context);
 }
 

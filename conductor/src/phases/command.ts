@@ -38,7 +38,7 @@ async function commandOne(
   context: RunContext,
 ): Promise<TerminalEvent> {
   const { type, phase, client, directorUrl } = options;
-  const { emit, clock, document, environment, timeoutSeconds } = context;
+  const { emit, clock, document, environment } = context;
   const task = `${type}/${name}`;
   const started = clock.now();
   emit({ type: 'task-started', phase, task, what: type });
@@ -46,7 +46,7 @@ async function commandOne(
     dataflow: name,
     architecture: { document, ...(environment === undefined ? {} : { environment }) },
     director_url: directorUrl,
-    timeout_seconds: timeoutSeconds,
+    timeout_seconds: commandSeconds(context),
     ...options.more(name),
   });
   const seconds = (clock.now() - started) / 1000;
@@ -57,4 +57,13 @@ async function commandOne(
     emit({ type: 'task-finished', phase, task, result: 'failed', seconds, because: answer.error });
   }
   return answer;
+}
+
+const LEAST_SECONDS = 3_600;
+/** The director takes no more. */
+const MOST_SECONDS = 86_400;
+
+/** A run that gives up waiting leaves its commands to the director: they are given longer than it. */
+function commandSeconds({ timeoutSeconds }: RunContext): number {
+  return Math.min(MOST_SECONDS, Math.max(LEAST_SECONDS, Math.ceil(2 * timeoutSeconds)));
 }

@@ -27,6 +27,8 @@ export interface PullOptions {
 /** Messages taken and not yet in the ledger, per subscription. */
 const AT_ONCE = 50;
 const BACKOFF = { firstMs: 500, longestMs: 15_000, factor: 1.7 };
+/** How long a stream that broke must last the next time: nobody says when one is open, only when it is refused. */
+const PROBATION_MS = 1_000;
 /** How long what could not be written down is held before it is given back. */
 const HOLD_BACK_MS = 2_000;
 /** Cloud Run gives ten seconds between SIGTERM and SIGKILL. */
@@ -59,7 +61,7 @@ export function listen({ pubsub, intake, clock, random, log, subscriptions }: Pu
   /** Keeps a subscription open for ever: whatever breaks it is told, and it is opened anew. */
   async function attend(name: string, type: CommandType | undefined): Promise<void> {
     for (let attempt = 1; !closed.signal.aborted; attempt++) {
-      const trouble = await listenOnce(name, type, () => {
+      const trouble = await listenOnce(name, type, attempt === 1 ? 0 : PROBATION_MS, () => {
         attempt = 1;
       });
       if (closed.signal.aborted) return;
@@ -69,10 +71,11 @@ export function listen({ pubsub, intake, clock, random, log, subscriptions }: Pu
     }
   }
 
-  /** Resolves with what broke it. */
+  /** Resolves with what broke it. It counts as well when it has lasted for so long. */
   async function listenOnce(
     name: string,
     type: CommandType | undefined,
+    probationMs: number,
     onMessage: () => void,
   ): Promise<string> {
     const subscription = pubsub.subscription(name, {
@@ -89,15 +92,23 @@ export function listen({ pubsub, intake, clock, random, log, subscriptions }: Pu
       return error instanceof Error ? error.message : String(error);
     }
     open.set(name, subscription);
+    const ended = new AbortController();
     const trouble = await new Promise<string>((resolve) => {
       subscription.on('error', (error) => resolve(error.message));
       subscription.on('close', () => resolve('it was closed'));
       subscription.on('message', (message: Message) => {
+        problems.delete(name);
         onMessage();
         void take(message, type, name);
       });
-      problems.delete(name);
+      if (probationMs === 0) problems.delete(name);
+      else
+        clock.sleep(probationMs, ended.signal).then(
+          () => problems.delete(name),
+          () => {},
+        );
     });
+    ended.abort();
     open.delete(name);
     await subscription.close().catch(() => {});
     return trouble;

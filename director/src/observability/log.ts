@@ -50,8 +50,10 @@ function wrap(logger: Logger, base: LogFields, project: string): Log {
   const write =
     (level: 'info' | 'warn' | 'error' | 'debug') =>
     (message: string, fields: LogFields = {}) => {
-      const { traceparent, ...rest } = { ...base, ...fields };
-      logger.log({ level, message, ...rest, ...traceFields(traceparent, project) });
+      const { traceparent, stack, ...rest } = { ...base, ...fields };
+      // Under its own name it would be taken for the stack of an error, and become part of the message.
+      const stackField = stack === undefined ? {} : { stack_id: stack };
+      logger.log({ level, message, ...rest, ...stackField, ...traceFields(traceparent, project) });
     };
   return {
     with: (fields) => wrap(logger, { ...base, ...fields }, project),

@@ -21,15 +21,15 @@ export function infrastructureUnits(architecture: Hydrated, options: Infrastruct
   const dataflow = architecture.dataflows[director.infrastructure];
   if (!dataflow) throw new Error('The architecture is not hydrated');
   // Several architectures may share a director: what it stands on belongs to it, not to one of them.
+  const isProtected = director.teardown_protection || architecture.teardown_protection;
   const build = builder(
-    { ...architecture, scope: director.name, labels: {}, teardown_protection: director.teardown_protection },
+    { ...architecture, scope: director.name, labels: {}, teardown_protection: isProtected },
     dataflow,
     options,
   );
   const names = infrastructureNames(architecture);
-  const protection = director.teardown_protection
-    ? { protection: 'the director has teardown_protection' }
-    : {};
+  const whose = director.teardown_protection ? 'director' : 'environment';
+  const protection = isProtected ? { protection: `the ${whose} has teardown_protection` } : {};
   const unit = (
     kind: string,
     name: string,
@@ -253,9 +253,8 @@ function directorService(architecture: Hydrated, options: InfrastructureOptions,
     env,
     cpu: deployment.cpu,
     memory: deployment.memory,
-    // It pulls: one instance is always there.
-    minInstances: Math.max(1, deployment.min_instances),
-    maxInstances: 1,
+    minInstances: deployment.min_instances,
+    maxInstances: deployment.max_instances,
     port: director.health_check?.port ?? 8080,
     healthPath: director.health_check?.path ?? '/health',
   });

@@ -45,7 +45,7 @@ function front(images: Readonly<Record<string, string>>) {
 const grantsOnServices = (images: Readonly<Record<string, string>>): UnitId[] =>
   front(images).flatMap(({ id }) => (id.startsWith('grants/service/') ? [id] : []));
 
-test('who depends on, or pushes to, a service of another dataflow may invoke it, at the deploy stage', () => {
+test('who depends on, or pushes to, a service of another dataflow may invoke it, at the deploy stage (G25)', () => {
   const unit = front({ web: 'web@sha256:1', prices: 'prices@sha256:2' }).find(
     ({ id }) => id === 'grants/service/archive',
   );

@@ -65,7 +65,7 @@ const AccessPolicy = section({
 
 /** What every resource has. */
 const resource = {
-  description: z.string().optional().meta({ description: 'For people; shown in plans' }),
+  description: z.string().optional().meta({ description: 'For people who read the file, or resources.yaml' }),
   labels: Labels.default({}),
   iam_access_policy: z.array(AccessPolicy).default([]),
   teardown_protection: z.boolean().default(false).meta({ description: 'Never deleted by us' }),
@@ -230,7 +230,14 @@ const deployment = {
   min_instances: z.number().int().min(0).max(1_000).default(0),
   max_instances: z.number().int().min(1).max(1_000).default(100),
   environment_vars: z
-    .record(EnvironmentVariable, z.union([z.string(), z.number(), z.boolean()]).transform(String))
+    .record(
+      EnvironmentVariable,
+      z
+        .union([z.string(), z.number(), z.boolean()], {
+          error: 'an environment variable is a text, a number or a boolean',
+        })
+        .transform(String),
+    )
     .default({}),
 };
 
@@ -264,34 +271,56 @@ const HealthCheck = section({
     .meta({ description: 'Asked until it answers 2xx; by default only the port is tried' }),
 });
 
-const service = {
+/** What the director has as any service has it. */
+const program = {
   description: z.string().max(512).optional(),
-  service_account: ServiceAccountName,
-  dependencies: z.array(ServiceName).default([]).meta({
-    description: 'Services that this one calls: deployed first, invocable, their URLs in <NAME>_URL',
-  }),
   health_check: HealthCheck.optional(),
   metadata: z
     .record(
       z.string(),
-      z.union([z.string(), z.number(), z.boolean()]).transform((value) => String(value)),
-      {
-        error: 'metadata becomes labels of the service: text, numbers and booleans only',
-      },
+      z
+        .union([z.string(), z.number(), z.boolean()], {
+          error: 'metadata becomes labels of the service: text, numbers and booleans only',
+        })
+        .transform(String),
     )
-    .default({})
+    .pipe(Labels)
+    .prefault({})
     .meta({ description: 'Becomes labels of the service' }),
 };
 
-const Service = section({ name: ServiceName.optional(), ...service, deployment: Deployment });
+const Service = section({
+  name: ServiceName.optional(),
+  ...program,
+  service_account: ServiceAccountName,
+  dependencies: z.array(ServiceName).default([]).meta({
+    description: 'Services that this one calls: deployed first, invocable, their URLs in <NAME>_URL',
+  }),
+  deployment: Deployment,
+});
 export type Service = z.output<typeof Service>;
 
+const ONE_INSTANCE = z
+  .literal(1, {
+    error: 'a director has one instance: always there to take commands, and alone with its state',
+  })
+  .default(1);
+
+/** A topic of the director's, and how a program of one's own finds its name. */
+const DirectorTopic = z.preprocess(
+  (value) => (typeof value === 'string' ? { name: value } : value),
+  section({ name: TopicName, lookup: Lookup.prefault({}) }),
+);
+
 /** The director itself. Everything has a default. */
-const Director = section({
+const director = {
   name: ServiceName.default('service-director'),
-  ...service,
+  ...program,
   service_account: ServiceAccountName.optional(),
-  deployment: section(deployment, DEPLOYMENT_OPTIONS).prefault({}),
+  deployment: section(
+    { ...deployment, min_instances: ONE_INSTANCE, max_instances: ONE_INSTANCE },
+    DEPLOYMENT_OPTIONS,
+  ).prefault({}),
   topic_prefix: z
     .string()
     .regex(/^[a-z][a-z0-9-]{0,40}$/, { error: 'a topic prefix is lower-case letters, digits and hyphens' })
@@ -299,31 +328,29 @@ const Director = section({
     .meta({
       description: 'Put before the names of the command and event topics, for several directors in a project',
     }),
-  command_topic: z
-    .preprocess(
-      (value) => (typeof value === 'string' ? { name: value } : value),
-      section({ name: TopicName, lookup: Lookup.prefault({}) }),
-    )
-    .optional()
-    .meta({ description: 'A topic with commands of the older form {"instruction", "payload"}' }),
-  completion_topic: z
-    .preprocess(
-      (value) => (typeof value === 'string' ? { name: value } : value),
-      section({ name: TopicName, lookup: Lookup.prefault({}) }),
-    )
-    .optional()
-    .meta({ description: 'Where commands of the older form are answered' }),
+  command_topic: DirectorTopic.optional().meta({
+    description: 'A topic with commands of the older form {"instruction", "payload"}',
+  }),
+  completion_topic: DirectorTopic.optional().meta({
+    description: 'Where commands of the older form are answered',
+  }),
   allowed_callers: z
     .array(z.email({ error: 'allowed_callers are addresses of people or service accounts' }))
     .default([])
     .meta({ description: 'Who may call the director over HTTP, beside whoever deploys it' }),
   teardown_protection: z.boolean().default(false),
-}).refine(
-  (director) => (director.command_topic === undefined) === (director.completion_topic === undefined),
-  {
+};
+
+const Director = section(director, {
+  refused: { dependencies: 'the director calls no service; services may depend on it' },
+})
+  .refine((spec) => (spec.command_topic === undefined) === (spec.completion_topic === undefined), {
     error: 'command_topic and completion_topic belong together',
-  },
-);
+  })
+  .refine(({ deployment: { image = '@' } }) => image.includes('@'), {
+    error: 'the image of a director is named with its digest, NAME@sha256:…; without an image it is built',
+    path: ['deployment', 'image'],
+  });
 export type Director = z.output<typeof Director>;
 
 const Lifecycle = section({

@@ -55,7 +55,7 @@ test('hydration is pure: twice gives the same, and what goes in is not touched (
   expect(JSON.stringify(architecture)).toBe(before);
 });
 
-test('services learn who they are and what they use (G30, G60)', () => {
+test('services learn who they are and what they use (G30, G40, G60)', () => {
   const { services = {} } = hydrate(parsed()).dataflows.orders ?? {};
   expect(services.api?.deployment).toMatchObject({
     image: 'us-central1-docker.pkg.dev/shop-project/service-director/api',
@@ -75,7 +75,7 @@ test('services learn who they are and what they use (G30, G60)', () => {
   });
 });
 
-test('links by yaml become a file of that service, as they were written (G43)', () => {
+test('links by yaml become a file of that service, as they were written (G30, G43)', () => {
   const { dataflows } = hydrate(parsed());
   expect(resourcesFileOf(dataflows, 'api')).toMatchObject({
     gcs_buckets: [{ name: 'shop-receipts', producers: [{ name: 'api' }], consumers: [] }],
@@ -96,7 +96,7 @@ test('a chosen environment puts its own in the place of the rest (G23)', () => {
   expect(() => hydrate(parsed(), { environment: 'prd' })).toThrow('it has: prod');
 });
 
-test('the director gets topics and subscriptions, with its prefix and for the older form', () => {
+test('the director gets topics and subscriptions, with its prefix and for the older form (G40)', () => {
   const { director, dataflows } = hydrate(parsed());
   const infra = dataflows[director.infrastructure];
   expect(infra?.lifecycle.strategy).toBe('permanent');
@@ -110,6 +110,25 @@ test('the director gets topics and subscriptions, with its prefix and for the ol
     'blue-director-dead-letters',
   ]);
   expect(infra?.resources.subscriptions.map(({ name }) => name)).toContain('old-commands-sub');
+});
+
+test('the director learns what it uses as any service does (G30)', () => {
+  const text = TEXT.replace('old-commands', '{ name: old-commands, lookup: { key: OLD, method: env } }')
+    .replace('old-events', '{ name: old-events, lookup: { key: old-events-id } }')
+    .replace('consumers: [', 'consumers: [{ name: service-director, lookup: { method: env } }, ');
+  const { director, dataflows } = hydrate(parsed(text));
+  expect(director.deployment.environment_vars).toEqual({
+    OLD: 'old-commands',
+    SHOP_RECEIPTS_READ_BUCKET: 'shop-receipts',
+  });
+  expect(resourcesFileOf(dataflows, director.name)).toMatchObject({
+    topics: expect.arrayContaining([
+      expect.objectContaining({
+        name: 'old-events',
+        producer_service: { name: 'service-director', lookup: { key: 'old-events-id', method: 'yaml' } },
+      }),
+    ]),
+  });
 });
 
 test('every link implies its grants, on the narrowest resource, with its reason (G11, G29, G49)', () => {

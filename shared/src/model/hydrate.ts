@@ -82,7 +82,7 @@ export function hydrate(architecture: Architecture, { environment }: HydrateOpti
     teardown_protection: chosen.teardown_protection ?? architecture.teardown_protection,
   };
   const location = chosen.location ?? architecture.location ?? base.region;
-  const director = hydrateDirector(architecture.director, base);
+  const director = hydrateDirector(architecture, base);
 
   const dataflows: Record<string, HydratedDataflow> = {};
   for (const [name, dataflow] of Object.entries(architecture.dataflows)) {
@@ -136,13 +136,16 @@ interface Place {
   readonly region: string;
 }
 
-function hydrateDirector(director: Director, place: Place): HydratedDirector {
+function hydrateDirector({ director, dataflows }: Architecture, place: Place): HydratedDirector {
+  const { name, deployment } = director;
+  const own = { infrastructure: `${name}-infra`, topics: directorTopics(director.topic_prefix) };
+  const all = { ...dataflows, [own.infrastructure]: infrastructureOf({ ...director, ...own }) };
+  const environment_vars = { ...lookups(all, name), ...deployment.environment_vars };
   return {
     ...director,
-    service_account: director.service_account ?? accountId(director.name),
-    deployment: hydrateDeployment(director.deployment, director.name, director.name, place),
-    infrastructure: `${director.name}-infra`,
-    topics: directorTopics(director.topic_prefix),
+    ...own,
+    service_account: director.service_account ?? accountId(name),
+    deployment: hydrateDeployment({ ...deployment, environment_vars }, name, name, place),
   };
 }
 
@@ -172,10 +175,18 @@ function hydrateDeployment(
   return { ...deployment, region, image_repo, image };
 }
 
+type Listener = Pick<
+  HydratedDirector,
+  'name' | 'topics' | 'command_topic' | 'completion_topic' | 'infrastructure'
+>;
+
 /** The topics and subscriptions that the director listens and speaks on. */
-function infrastructureOf(director: HydratedDirector): HydratedDataflow {
+function infrastructureOf(director: Listener): HydratedDataflow {
   const { topics, name, command_topic, completion_topic } = director;
-  const consumer: ServiceMapping = { name, lookup: { method: 'env' } };
+  const itself = (lookup: ServiceMapping['lookup'] = { method: 'yaml' }): ServiceMapping => ({
+    name,
+    lookup,
+  });
   const topic = (id: string, producer?: ServiceMapping): Resources['topics'][number] => ({
     name: id,
     labels: {},
@@ -183,8 +194,9 @@ function infrastructureOf(director: HydratedDirector): HydratedDataflow {
     teardown_protection: false,
     ...(producer ? { producer_service: producer } : {}),
   });
+  const older = (spec: Listener['command_topic']): Resources['topics'] =>
+    spec ? [topic(spec.name, itself(spec.lookup))] : [];
   const commands = [...Object.values(topics.commands), ...(command_topic ? [command_topic.name] : [])];
-  const answers = [topics.events, ...(completion_topic ? [completion_topic.name] : [])];
   return {
     name: director.infrastructure,
     description: `The topics of ${name}`,
@@ -192,11 +204,14 @@ function infrastructureOf(director: HydratedDirector): HydratedDataflow {
     services: {},
     resources: {
       topics: [
-        ...commands.map((id) => topic(id)),
-        ...[...answers, topics.deadLetters].map((id) => topic(id, consumer)),
+        ...Object.values(topics.commands).map((id) => topic(id)),
+        ...older(command_topic),
+        topic(topics.events, itself()),
+        ...older(completion_topic),
+        topic(topics.deadLetters, itself()),
       ],
       subscriptions: [
-        ...commands.map((id) => pullSubscription(id, consumer)),
+        ...commands.map((id) => pullSubscription(id, itself())),
         pullSubscription(topics.deadLetters),
       ],
       gcs_buckets: [],
@@ -231,7 +246,10 @@ export function accountId(name: string, suffix = ''): string {
 }
 
 /** The environment variables that links by `env` give a service: the names of its resources in any dataflow. */
-function lookups(dataflows: Architecture['dataflows'], service: string): Record<string, string> {
+function lookups(
+  dataflows: Readonly<Record<string, { readonly resources: Resources }>>,
+  service: string,
+): Record<string, string> {
   const variables: Record<string, string> = {};
   for (const { mapping, resource, suffix } of Object.values(dataflows).flatMap(({ resources }) =>
     linksOf(resources),

@@ -195,6 +195,13 @@ test('ranges and combinations', () => {
   );
 });
 
+test('the ready image of a director is one content', () => {
+  const director = (image: string): string =>
+    complaints(`${HEAD}director: { deployment: { image: ${image} } }\n`).join('\n');
+  expect(director('region-docker.pkg.dev/p/r/director:v1')).toContain('is named with its digest');
+  expect(director(`region-docker.pkg.dev/p/r/director@sha256:${'a'.repeat(64)}`)).toBe('');
+});
+
 test('the JSON Schema is closed and describes itself', () => {
   const schema = JSON.parse(JSON.stringify(jsonSchemaOf(Architecture)));
   expect(schema.additionalProperties).toBe(false);
