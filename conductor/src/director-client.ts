@@ -13,10 +13,19 @@ import { timestamp } from '@service-director/shared/kit/clock.ts';
 import type { RunContext } from './context.ts';
 import { EXIT, Failure } from './failure.ts';
 import { listenToDirector } from './listening.ts';
+import { OUT_OF_REACH_MS } from './reach.ts';
 
 export interface DirectorClient {
-  /** Sends a command and waits for the last word on it. */
-  ask(type: CommandType, name: string, data: object): Promise<TerminalEvent>;
+  /**
+   * Sends a command and waits for the last word on it; tells why it waits when the director is out of reach, and
+   * rejects when that lasts.
+   */
+  ask(
+    type: CommandType,
+    name: string,
+    data: object,
+    onWaiting?: (because: string) => void,
+  ): Promise<TerminalEvent>;
   close(): Promise<void>;
 }
 
@@ -24,13 +33,20 @@ export interface DirectorClient {
 const LATE_MS = 5_000;
 const ASK_MS = 3_000;
 
-export async function directorClient(url: string, context: RunContext): Promise<DirectorClient> {
+type ClientContext = Pick<RunContext, 'run' | 'reach' | 'architecture' | 'clock' | 'emit' | 'signal'>;
+
+/** `locate` gives the director's URL, or undefined when there is none any more. */
+export async function directorClient(
+  locate: () => Promise<string | undefined>,
+  context: ClientContext,
+): Promise<DirectorClient> {
   const { run, reach, architecture, clock, emit, signal } = context;
   const pubsub = await reach.pubsub();
   const { topics } = architecture.director;
   const senders = new Map<string, Topic>();
   const waiting = new Map<string, (event: TerminalEvent) => void>();
   let heardAt = clock.now();
+  let url = await locate();
   // Whatever breaks the stream, the director can still be asked.
   const listening = await listenToDirector({
     pubsub,
@@ -63,40 +79,63 @@ export async function directorClient(url: string, context: RunContext): Promise<
     });
   }
 
-  /** The answer as the director's ledger has it; undefined while there is none. */
+  /** The answer as the director's ledger has it; undefined while there is none. Rejects when the director does not answer. */
   async function look(id: string): Promise<TerminalEvent | undefined> {
+    if (url === undefined) throw removed();
     const response = await fetch(`${url}/commands/${encodeURIComponent(id)}`, {
       headers: await reach.authorization(url),
       signal: AbortSignal.any([signal, AbortSignal.timeout(10_000)]),
     });
+    // A front that finds nobody behind it answers in its own way.
+    if (!/json/.test(response.headers.get('content-type') ?? ''))
+      throw new Error(`it answers ${response.status}`);
     if (!response.ok) return undefined;
     const body = (await response.json()) as { answer?: unknown };
     const answer = DirectorEvent.safeParse(body.answer);
     return answer.success && isTerminal(answer.data) ? answer.data : undefined;
   }
 
-  /** Asks for as long as nothing is heard; ends when told to. */
+  /** Asks for as long as nothing is heard; ends when told to, with undefined, or when there is an answer. */
   async function lookWhileSilent(
     id: string,
     stop: AbortSignal,
-    found: (event: TerminalEvent) => void,
-  ): Promise<void> {
+    onWaiting: (because: string) => void,
+  ): Promise<TerminalEvent | undefined> {
+    let lostAt: number | undefined;
     while (!stop.aborted) {
       await clock.sleep(ASK_MS, stop).catch(() => {});
       if (stop.aborted || clock.now() - heardAt < LATE_MS) continue;
-      const answer = await look(id).catch(() => undefined);
-      if (answer) found(answer);
+      try {
+        const answer = await look(id);
+        if (answer) return answer;
+        lostAt = undefined;
+      } catch (error) {
+        if (lostAt === undefined) onWaiting(outOfReach(error).message);
+        lostAt ??= clock.now();
+        await seek(error, clock.now() - lostAt);
+      }
     }
+    return undefined;
+  }
+
+  /** Somebody may have moved it, or taken it down. When that cannot be asked either, we go on as before. */
+  async function seek(error: unknown, lostMs: number): Promise<void> {
+    if (lostMs > OUT_OF_REACH_MS) throw outOfReach(error);
+    url = await locate().catch(() => url);
+    if (url === undefined) throw removed();
   }
 
   return {
-    async ask(type, name, data) {
+    async ask(type, name, data, onWaiting = () => {}) {
       const id = `${run}.${type}.${name}`;
       const stop = new AbortController();
       const answered = new Promise<TerminalEvent>((resolve, reject) => {
         waiting.set(id, resolve);
         signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-        void lookWhileSilent(id, AbortSignal.any([signal, stop.signal]), resolve);
+        lookWhileSilent(id, AbortSignal.any([signal, stop.signal]), onWaiting).then(
+          (answer) => answer && resolve(answer),
+          reject,
+        );
       });
       answered.catch(() => {});
       try {
@@ -104,6 +143,7 @@ export async function directorClient(url: string, context: RunContext): Promise<
         return await answered;
       } catch (error) {
         if (signal.aborted) throw signal.reason;
+        if (error instanceof Failure) throw error;
         const known = CloudError.from(error);
         if (known.reason !== 'not-found') throw Failure.from(error, `sending ${type}`);
         throw new Failure(`The director's topic ${topics.commands[type]} does not exist`, {
@@ -122,4 +162,20 @@ export async function directorClient(url: string, context: RunContext): Promise<
       await pubsub.close().catch(() => {});
     },
   };
+}
+
+function outOfReach(cause: unknown): Failure {
+  const because = cause instanceof Error ? cause.message : String(cause);
+  return new Failure(`the director cannot be reached: ${because}`, {
+    exitCode: EXIT.unreachable,
+    fix: 'see conductor director logs; what the director was told is kept: run it again to wait for it',
+    cause,
+  });
+}
+
+function removed(): Failure {
+  return new Failure('the director was removed while this run waited for it', {
+    exitCode: EXIT.unreachable,
+    fix: 'run conductor up',
+  });
 }

@@ -5,7 +5,7 @@ import type { RunContext } from './context.ts';
 import { directorClient } from './director-client.ts';
 import type { Summary } from './event.ts';
 import { Failure } from './failure.ts';
-import { findDirector } from './phases/bootstrap.ts';
+import { findDirector, locateDirector } from './phases/bootstrap.ts';
 import { commandAll } from './phases/command.ts';
 import { findWorld } from './phases/preflight.ts';
 import { remove } from './phases/units.ts';
@@ -29,7 +29,7 @@ async function takeDown(
 ): Promise<Summary> {
   const world = await findWorld(context);
   const directorUrl = await findDirector(context);
-  const client = await directorClient(directorUrl, context);
+  const client = await directorClient(() => locateDirector(context), context);
   const more = () => ({ test_run: testRun ?? false, dry_run: dryRun ?? false });
   // Of dataflows that are described no more only the director knows: it is asked for all that it has.
   const dataflows = [context.dataflow ?? 'all'];

@@ -5,6 +5,7 @@ import { fromAttributes } from '@service-director/shared/contract/cloud-event.ts
 import { DirectorEvent, type Envelope } from '@service-director/shared/contract/event.ts';
 import { type Clock, timestamp } from '@service-director/shared/kit/clock.ts';
 import { EXIT, Failure } from './failure.ts';
+import { OUT_OF_REACH_MS } from './reach.ts';
 
 /** An event as it was heard. */
 export interface Heard extends Envelope {
@@ -76,6 +77,7 @@ async function subscribe({
   clock,
   signal,
 }: ListenOptions): Promise<Subscription> {
+  const started = clock.now();
   for (let wait = 200; ; wait = Math.min(5_000, wait * 1.6)) {
     try {
       const [subscription] = await pubsub.topic(topic).createSubscription(name, {
@@ -99,7 +101,8 @@ async function subscribe({
           cause: error,
         });
       }
-      if (known.reason !== 'unknown-outcome' && known.reason !== 'propagating')
+      const mayPass = known.reason === 'unknown-outcome' || known.reason === 'propagating';
+      if (!mayPass || clock.now() - started > OUT_OF_REACH_MS)
         throw Failure.from(error, 'listening to the director');
       await clock.sleep(wait, signal);
     }

@@ -4,7 +4,7 @@ import { infrastructureUnits } from '@service-director/shared/engine/infrastruct
 import { dataflowsOf, type RunContext } from './context.ts';
 import { directorClient } from './director-client.ts';
 import { Failure } from './failure.ts';
-import { findDirector } from './phases/bootstrap.ts';
+import { findDirector, locateDirector } from './phases/bootstrap.ts';
 import { findImages } from './phases/build.ts';
 import { commandAll } from './phases/command.ts';
 import { findWorld } from './phases/preflight.ts';
@@ -27,7 +27,7 @@ export async function plan(context: RunContext): Promise<PlanResult> {
     throw error;
   });
   if (directorUrl === undefined) return planFromHere(world, context);
-  const client = await directorClient(directorUrl, context);
+  const client = await directorClient(() => locateDirector(context), context);
   const dry = { dry_run: true };
   try {
     const setups = await commandAll(

@@ -4,6 +4,9 @@ import { googleCloud, noCredentials } from '@service-director/shared/cloud/googl
 import type { AuthClient } from 'google-auth-library';
 import type { LocalReach, Reach } from './context.ts';
 
+/** How long whoever a run waits for may be out of reach before the run gives up, in milliseconds. What was begun goes on. */
+export const OUT_OF_REACH_MS = 3 * 60_000;
+
 export interface ReachOptions {
   readonly project: string;
   readonly endpoint: string | undefined;

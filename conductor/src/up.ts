@@ -14,7 +14,7 @@ import { dataflowsOf, type RunContext } from './context.ts';
 import { directorClient } from './director-client.ts';
 import type { Phase, Summary } from './event.ts';
 import { Failure } from './failure.ts';
-import { bootstrap, findDirector } from './phases/bootstrap.ts';
+import { bootstrap, findDirector, locateDirector } from './phases/bootstrap.ts';
 import { buildAll, findImages, foundation, type Images } from './phases/build.ts';
 import { commandAll } from './phases/command.ts';
 import { identities } from './phases/identities.ts';
@@ -39,7 +39,7 @@ export async function up(context: RunContext, options: UpOptions = {}): Promise<
   const phase = <T>(name: Phase, work: () => Promise<T>): Promise<T> => inPhase(name, work, context);
   const builder = options.builder ?? cloudBuild;
   const answers: Completed[] = [];
-  const client = once(async () => directorClient(await directorUrl(), context));
+  const client = once(() => directorClient(() => locateDirector(context), context));
 
   const world = await findWorld(context);
   if (runs('preflight')) await phase('preflight', () => preflight(world, context));

@@ -4,6 +4,7 @@ import { CloudError, isTransient } from '@service-director/shared/cloud/error.ts
 import type { cloudbuild_v1 } from 'googleapis/build/src/apis/cloudbuild/v1.js';
 import type { RunContext } from '../context.ts';
 import { Failure } from '../failure.ts';
+import { OUT_OF_REACH_MS } from '../reach.ts';
 import type { Builder, BuildRequest } from './builder.ts';
 
 type Build = cloudbuild_v1.Schema$Build;
@@ -139,11 +140,16 @@ async function follow(
   const name = `${parentOf(request, reach.cloud.project)}/builds/${id}`;
   let told: string | undefined;
   // Grows so slowly that the end is seen a tenth late at most, and 3 s.
+  let answeredAt = clock.now();
   for (let wait = 100; ; wait = Math.min(3_000, wait * 1.1)) {
     const build = await builds.projects.locations.builds.get({ name }).then(
-      ({ data }) => data,
+      ({ data }) => {
+        answeredAt = clock.now();
+        return data;
+      },
       (error) => {
-        if (isTransient(CloudError.from(error))) return undefined;
+        if (isTransient(CloudError.from(error)) && clock.now() - answeredAt < OUT_OF_REACH_MS)
+          return undefined;
         throw error;
       },
     );

@@ -38,6 +38,17 @@ export async function bootstrap(
 
 /** The URL of the director that is there, or that the user named. */
 export async function findDirector(context: RunContext): Promise<string> {
+  const url = await locateDirector(context);
+  if (url !== undefined) return url;
+  const { director, project_id } = context.architecture;
+  throw new Failure(`There is no director ${director.name} in ${project_id}`, {
+    exitCode: EXIT.unreachable,
+    fix: 'run conductor up',
+  });
+}
+
+/** Undefined when there is none. */
+export async function locateDirector(context: RunContext): Promise<string | undefined> {
   if (context.directorUrl !== undefined) return context.directorUrl;
   const { director, project_id } = context.architecture;
   const run = await context.reach.cloud.run();
@@ -45,11 +56,7 @@ export async function findDirector(context: RunContext): Promise<string> {
   const live = await found(run.projects.locations.services.get({ name })).catch((error) => {
     throw Failure.from(error, 'looking for the director');
   });
-  if (live?.data.uri) return live.data.uri;
-  throw new Failure(`There is no director ${director.name} in ${project_id}`, {
-    exitCode: EXIT.unreachable,
-    fix: 'run conductor up',
-  });
+  return live?.data.uri ?? undefined;
 }
 
 /** Ready means that its subscriptions deliver, not that it answers. */
@@ -59,7 +66,7 @@ async function awaitReady(url: string, context: RunContext): Promise<void> {
   const started = clock.now();
   let told = '';
   emit({ type: 'task-started', phase: 'bootstrap', task, what: 'wait until it takes commands' });
-  for (let wait = 50; ; wait = Math.min(3_000, wait * 1.5)) {
+  for (let wait = 50; ; wait = Math.min(3_000, wait * 1.2)) {
     signal.throwIfAborted();
     const state = await readiness(url, reach.authorization, signal);
     if (state === 'ready') break;

@@ -42,13 +42,16 @@ async function commandOne(
   const task = `${type}/${name}`;
   const started = clock.now();
   emit({ type: 'task-started', phase, task, what: type });
-  const answer = await client.ask(type, name, {
+  const data = {
     dataflow: name,
     architecture: { document, ...(environment === undefined ? {} : { environment }) },
     director_url: directorUrl,
     timeout_seconds: commandSeconds(context),
     ...options.more(name),
-  });
+  };
+  const answer = await client.ask(type, name, data, (because) =>
+    emit({ type: 'task-waiting', phase, task, because }),
+  );
   const seconds = (clock.now() - started) / 1000;
   if (answer.type === 'completed') {
     const changed = answer.deployments.some(({ units }) => units.some(({ result }) => result !== 'kept'));
