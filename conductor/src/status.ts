@@ -57,7 +57,7 @@ export interface Running {
   readonly command: string;
   readonly type: string;
   readonly stack?: string;
-  /** `accepted`, `queued`, `waiting_for_lock`, `planning`, `applying`, `verifying`. */
+  /** `accepted`, `queued`, `waiting_for_lock`, `planning`, `applying`. */
   readonly status: string;
   /** Since when it has had this status, RFC 3339. */
   readonly since: string;

@@ -152,7 +152,7 @@ describe('what another dataflow makes', () => {
       });
       expect(await world.recorder.answerTo('order.dataflow-setup.1')).toMatchObject({ type: 'completed' });
       for (const type of ['deploy', 'teardown'] as const) {
-        await world.send(type, `order.${type}.2`, { architecture: { document } });
+        await world.send(type, `order.${type}.2`, { architecture: { document }, dataflow: 'flow' });
         expect(await world.recorder.answerTo(`order.${type}.2`)).toMatchObject({ type: 'completed' });
       }
       expect(await inventoryOf(world, 'order-')).toEqual({});
@@ -181,7 +181,7 @@ describe('what another dataflow makes', () => {
     });
     const types = ['dataflow-setup', 'teardown', 'dataflow-setup', 'teardown', 'dataflow-setup'] as const;
     for (const [at, type] of types.entries())
-      await world.send(type, `turns.${at}`, { architecture: { document } });
+      await world.send(type, `turns.${at}`, { architecture: { document }, dataflow: 'flow' });
     for (const at of types.keys())
       expect(await world.recorder.answerTo(`turns.${at}`)).toMatchObject({
         type: 'completed',

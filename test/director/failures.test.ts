@@ -147,6 +147,29 @@ test('a service that does not start fails with a hint where to look, and what ca
   expect(resultsOf(again)).not.toHaveProperty('service/start-own');
 });
 
+test('a service stays in its region: another one beside it would not be looked after', async () => {
+  const inRegion = (region: string): object =>
+    documentOf('moves', {
+      flow: ephemeral({
+        services: {
+          'moves-api': {
+            service_account: 'moves-account',
+            deployment: { image: world.images.serves, region },
+          },
+        },
+      }),
+    });
+  for (const type of ['dataflow-setup', 'deploy'] as const)
+    expect(await run(type, `moves.${type}`, inRegion('us-central1'))).toMatchObject({ type: 'completed' });
+  const before = await inventoryOf(world, 'moves-');
+  expect(await run('deploy', 'moves.away', inRegion('europe-west1'))).toMatchObject({
+    type: 'failed',
+    error: expect.stringContaining('service/moves-api runs in us-central1 and cannot move to europe-west1'),
+    fix: expect.stringContaining('deployment.region'),
+  });
+  expect(await inventoryOf(world, 'moves-')).toEqual(before);
+});
+
 test('passing troubles are waited out: refusals for haste, lost answers, and failures on Google’s side', async () => {
   const document = documentOf('rough', {
     flow: ephemeral({

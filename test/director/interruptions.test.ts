@@ -88,7 +88,7 @@ describe('killed between a call and its answer (G46)', () => {
       deployments: [{ units: [] }],
     });
     expect(world.changes(before)).toEqual([]);
-    await world.send('teardown', `${run}.teardown`, { architecture: { document } });
+    await world.send('teardown', `${run}.teardown`, { architecture: { document }, dataflow: 'all' });
     expect(await world.recorder.answerTo(`${run}.teardown`)).toMatchObject({ type: 'completed' });
     expect(await inventoryOf(world, `${run}-`)).toEqual({});
   });

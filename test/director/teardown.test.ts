@@ -20,7 +20,7 @@ afterAll(() => world.stop());
 
 async function run(type: CommandTopic, document: object, more: object = {}): Promise<TerminalEvent> {
   const id = `${type}.${++asked}`;
-  await world.send(type, id, { architecture: { document }, ...more });
+  await world.send(type, id, { architecture: { document }, dataflow: 'all', ...more });
   return world.recorder.answerTo(id);
 }
 
@@ -121,6 +121,9 @@ describe('G15: a teardown', () => {
     world.running.cloud.faults.replace([]);
     expect(resultsOf(await run('teardown', document))).toEqual({
       'bucket/stuck-receipts': 'deleted',
+      'grants/bucket/stuck-receipts': 'deleted',
+      'grants/subscription/stuck-orders-api': 'deleted',
+      'grants/topic/stuck-orders': 'deleted',
       'subscription/stuck-orders-api': 'deleted',
       'topic/stuck-orders': 'deleted',
     });
@@ -272,6 +275,46 @@ describe('G27: what stays, with the reason', () => {
     );
     expect(answers.map(({ type }) => type)).toEqual(['completed', 'completed']);
     expect(await left('twins-')).toEqual([]);
+  });
+});
+
+describe('grants that several dataflows give', () => {
+  const letters = (from: readonly string[]): object => ({
+    topics: from.map((name) => ({ name })),
+    subscriptions: [
+      {
+        name: `${from[0]}-sub`,
+        topic: from[0],
+        dead_letter_policy: { dead_letter_topic: 'letters-dead', max_delivery_attempts: 5 },
+      },
+    ],
+  });
+  const givers = async (): Promise<string[]> => {
+    const inventory = await inventoryOf(world, 'letters-');
+    const { bindings } = inventory['topic/dead'] as { bindings: { role: string; members: string[] }[] };
+    return bindings.map(({ role, members }) => `${role} ${members.length}`);
+  };
+
+  test('go with the last of them', async () => {
+    const owner = ephemeral({ resources: letters(['letters-own', 'letters-dead']) });
+    const other = ephemeral({ resources: letters(['letters-other']) });
+    const document = documentOf('letters', { owner, other });
+    expect(await run('dataflow-setup', document)).toMatchObject({ type: 'completed' });
+    const before = await givers();
+    expect(before.length).toBeGreaterThan(0);
+    const results = resultsOf(await run('teardown', document, { dataflow: 'other' }));
+    expect(results).toMatchObject({ 'subscription/letters-other-sub': 'deleted' });
+    expect(await givers()).toEqual(before);
+
+    // The same when it is only described no more.
+    expect(await run('dataflow-setup', document, { dataflow: 'other' })).toMatchObject({ type: 'completed' });
+    const less = ephemeral({ resources: { topics: [{ name: 'letters-other' }] } });
+    const after = documentOf('letters', { owner, other: less });
+    expect(await run('dataflow-setup', after, { dataflow: 'other' })).toMatchObject({ type: 'completed' });
+    expect(await givers()).toEqual(before);
+
+    expect(await run('teardown', after)).toMatchObject({ type: 'completed' });
+    expect(await left('letters-')).toEqual([]);
   });
 });
 

@@ -16,9 +16,9 @@ import type { Phase, TaskResult } from '../event.ts';
 import { Failure } from '../failure.ts';
 
 /** Nothing is written down here: what was observed decides, and a run that broke off is simply run again. */
-const NO_JOURNAL: Journal = { intend: async () => {}, finish: async () => {} };
+const NO_JOURNAL: Journal = { begun: () => [], intend: async () => {}, finish: async () => {} };
 
-/** Creates and updates the units, each after all that it needs. Throws a Failure that names what failed. */
+/** Creates and updates the units, each after all that it needs. Throws a Failure that names all that failed. */
 export async function bring(
   units: readonly Unit[],
   phase: Phase,
@@ -38,9 +38,18 @@ export async function remove(
   phase: Phase | 'teardown',
   context: RunContext,
 ): Promise<Map<UnitId, UnitOutcome>> {
-  const states = units.map(stateOf);
-  const plan = await planUnits([], states, context, { phase, keep });
-  return carryOut(plan, [], states, phase, context);
+  const plan = await planRemoval(units, keep, context, phase);
+  return carryOut(plan, [], units.map(stateOf), phase, context);
+}
+
+/** What would go and what stays, and why; nothing is looked at. */
+export async function planRemoval(
+  units: readonly Unit[],
+  keep: ReadonlyMap<UnitId, string>,
+  context: RunContext,
+  phase?: Phase | 'teardown',
+): Promise<Plan> {
+  return planUnits([], units.map(stateOf), context, { ...(phase ? { phase } : {}), keep });
 }
 
 export async function planUnits(
@@ -86,11 +95,13 @@ async function carryOut(
         context.emit({ type: 'task-waiting', phase, task: unit, because }),
       ),
   });
-  for (const [id, outcome] of outcomes) {
-    count(outcome, context);
-    if (outcome.status === 'failed') throw Failure.from(outcome.error, id);
-    if (outcome.status === 'cancelled') throw context.signal.reason;
-  }
+  for (const outcome of outcomes.values()) count(outcome, context);
+  const ends = [...outcomes];
+  if (ends.some(([, { status }]) => status === 'cancelled')) throw context.signal.reason;
+  const failures = ends.flatMap(([id, outcome]) =>
+    outcome.status === 'failed' ? [Failure.from(outcome.error, id)] : [],
+  );
+  if (failures.length > 0) throw Failure.ofAll(failures);
   return outcomes;
 }
 

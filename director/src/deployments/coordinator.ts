@@ -18,7 +18,14 @@ import {
 } from '../store/records.ts';
 import { Conflict, StoreFailure, type Write } from '../store/store.ts';
 import { concluded, refused } from './conclusion.ts';
-import { type DeploymentContext, type Ending, Leaving, runDeployment, TimedOut } from './deployment.ts';
+import {
+  type DeploymentContext,
+  type Ending,
+  Leaving,
+  mistake,
+  runDeployment,
+  TimedOut,
+} from './deployment.ts';
 import { Unplannable } from './inputs.ts';
 import { answerRows, type Outbox, type Speaker } from './outbox.ts';
 import { architectureOf, remember, subjectOf } from './subject.ts';
@@ -89,8 +96,8 @@ export function coordinator(options: CoordinatorOptions): Coordinator {
     if (found.value.status !== 'accepted') return;
 
     const made = await deploymentsOf(command).catch((error) => {
-      if (error instanceof Unplannable) return error;
-      throw error;
+      if (error instanceof StoreFailure || error instanceof Conflict) throw error;
+      return error instanceof Unplannable ? error : mistake(error);
     });
     if (made instanceof Unplannable) return answer(refused(found.value, command, made, clock), found.version);
     if (made.length === 0)
@@ -176,15 +183,14 @@ export function coordinator(options: CoordinatorOptions): Coordinator {
       time.abort(new TimedOut(timeout_seconds)),
     );
     try {
-      const { architecture, directorUrl } = await architectureOf(record.scope, command, store);
       const stack = await store.get<StackRecord>(keys.stack(record.stack));
       return await runDeployment(
         {
           record,
-          command: { ...command, data: { ...command.data, director_url: directorUrl } } as Command,
+          command,
           lease,
           stack: stack?.value ?? { ...record, permanent: true, version: 0, token: 0 },
-          architecture,
+          describe: () => architectureOf(record.scope, command, store),
           signal: AbortSignal.any([time.signal, leaving.signal, lease.lost]),
           isLeaving: () => leaving.signal.aborted,
         },

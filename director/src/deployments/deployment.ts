@@ -1,9 +1,10 @@
 /**
  * One deployment: one stack, brought from what is to what shall be.
  *
- *   queued → planning ──┬→ applying → verifying ──┬→ succeeded
- *     │        │        └→ succeeded (dry run)    ├→ failed
- *     │        └→ failed                          └→ cancelled
+ *   queued → planning ──┬→ applying ──┬→ succeeded
+ *     │        │        │             ├→ failed
+ *     │        └→ failed│             └→ cancelled
+ *     │                 └→ succeeded (dry run)
  *     └→ waiting_for_lock → planning
  *
  * Every arrow is a commit. A process that dies leaves the deployment where its last commit put it; whoever
@@ -16,9 +17,13 @@ import { apply, type Journal, type UnitOutcome } from '@service-director/shared/
 import type { Engine, EngineContext } from '@service-director/shared/engine/engine.ts';
 import { makePlan, type Plan } from '@service-director/shared/engine/plan.ts';
 import { type Clock, type Random, timestamp } from '@service-director/shared/kit/clock.ts';
-import type { Hydrated } from '@service-director/shared/model/hydrate.ts';
-import type { UnitState } from '@service-director/shared/model/state.ts';
-import type { UnitId } from '@service-director/shared/model/unit.ts';
+import {
+  bindingKey,
+  bindingsOf,
+  type UnitState,
+  withoutBindings,
+} from '@service-director/shared/model/state.ts';
+import type { Unit, UnitId } from '@service-director/shared/model/unit.ts';
 import { Fenced, type HeldLease } from '../store/lease.ts';
 import { listAll } from '../store/list-all.ts';
 import {
@@ -29,9 +34,10 @@ import {
   type StackRecord,
   type VersionRecord,
 } from '../store/records.ts';
-import { type Store, StoreFailure, type Write } from '../store/store.ts';
+import { type Store, type Stored, StoreFailure, type Write } from '../store/store.ts';
 import { existing, type Inputs, inputsOf, Unplannable } from './inputs.ts';
 import { lineOf, summaryOf } from './report.ts';
+import type { Described } from './subject.ts';
 
 export interface DeploymentContext {
   readonly store: Store;
@@ -60,7 +66,7 @@ export interface DeploymentWork {
   /** As the stack was when the lease was claimed. */
   readonly stack: StackRecord;
   /** The architecture as far as anybody described it. */
-  readonly architecture: Hydrated | undefined;
+  describe(): Promise<Described>;
   /** Aborted by a cancel, by the end of its time, by the loss of the lease, or because this process stops. */
   readonly signal: AbortSignal;
   /** Whether this process stops: then nothing is ended, somebody else goes on. */
@@ -85,7 +91,7 @@ export async function runDeployment(work: DeploymentWork, context: DeploymentCon
 }
 
 /** What nobody foresaw ends the deployment too, and says so: it must not be tried for ever. */
-function mistake(error: unknown): Unplannable {
+export function mistake(error: unknown): Unplannable {
   const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return new Unplannable(`The director made a mistake: ${trace}`, 'report it; then run it again');
 }
@@ -95,19 +101,24 @@ async function planAndApply(
   journal: OpenJournal,
   context: DeploymentContext,
 ): Promise<Ending> {
-  const { command, lease, architecture, stack } = work;
+  const { lease, stack } = work;
   const { operation, dataflow } = work.record;
-  const priors = await statesOf(context.store, work.record.stack);
+  const { architecture, directorUrl, digest } = await work.describe();
+  const command = { ...work.command, data: { ...work.command.data, director_url: directorUrl } } as Command;
+  // A plan is for what it was made from: whoever takes it up and knows of something newer plans anew.
+  const stored = work.record.described === digest ? work.record.plan : undefined;
+  const applied = await statesOf(context.store, work.record.stack);
   const options = {
     architecture,
     dataflow,
     command,
     operation,
-    priors,
+    priors: applied,
     projectNumber: context.projectNumber,
     wasPermanent: stack.permanent,
   };
   let inputs = inputsOf(options);
+  const priors = await withoutShared(applied, inputs.desired, work.record, context.store);
   const base = (rank: number, waiting: (because: string) => void): EngineContext => ({
     ...context.engineContext(rank),
     signal: work.signal,
@@ -115,7 +126,7 @@ async function planAndApply(
     record: () => Promise.reject(new Error('Planning writes nothing')),
   });
 
-  if (!work.record.plan) await journal.status('planning');
+  if (!stored) await journal.status('planning');
   const looking = base(0, () => {});
   const obsolete = await planning(work, () => existing(inputs.obsolete, priors, context.engine, looking));
   inputs = { ...inputs, obsolete };
@@ -123,13 +134,13 @@ async function planAndApply(
     journal.tell({ type: 'unit-waiting', unit, because });
   const { engine } = context;
   const plan =
-    work.record.plan ??
+    stored ??
     (await planning(work, () =>
       makePlan({ stack: lease.stack, operation, ...inputs, priors, engine, context: looking, waiting }),
     ));
   leaveIfAsked(work);
-  if (!work.record.plan) {
-    await journal.planned(plan);
+  if (!stored) {
+    await journal.planned(plan, digest);
     context.announce(
       {
         type: 'planned',
@@ -141,6 +152,8 @@ async function planAndApply(
       work.record,
     );
   }
+  const described = architecture?.dataflows[dataflow];
+  const permanent = described && described.lifecycle.strategy === 'permanent';
   if (work.record.dryRun) return journal.ending({ ...journal.record(), status: 'succeeded' }, undefined);
 
   await journal.status('applying');
@@ -153,12 +166,11 @@ async function planAndApply(
     clock: context.clock,
     emit: (progress) => journal.tell(progress),
     isComing: (unit) => isComing(unit, inputs, work.record, context.store),
-    letGo: (unit) => letGo(unit, work, context.store),
+    letGo: (state) => letGo(state, work, context.store),
     context: (rank, unit) => base(rank, (because) => journal.tell({ type: 'unit-waiting', unit, because })),
   });
   leaveIfAsked(work);
-  await journal.status('verifying');
-  return journal.ending(concluded(journal.record(), outcomes, work), outcomes);
+  return journal.ending(concluded(journal.record(), outcomes, work), permanent);
 }
 
 /** Whatever keeps a plan from being made is for the user to hear. */
@@ -185,7 +197,7 @@ function concluded(
     }),
   );
   const done = { ...record, units, urls };
-  if (work.signal.aborted) {
+  if (statuses.has('cancelled')) {
     const reason: unknown = work.signal.reason;
     const error = reason instanceof Error ? reason.message : 'it was cancelled';
     return {
@@ -243,38 +255,73 @@ export const UNENDED = [
   'waiting_for_lock',
   'planning',
   'applying',
-  'verifying',
 ] as const satisfies readonly DeploymentStatus[];
 
 /**
- * Gives up this stack's share in something that several may use, and tells who still does. The share is given up
- * before the others are counted: of two that let go at once, at least one finds that nobody is left.
+ * Gives up this stack's share in something that several may use: an account stays while somebody else uses it, of
+ * grants goes what nobody else gives. The share is given up before the others are counted: of two that let go at
+ * once, at least one finds that nobody is left.
  */
 async function letGo(
-  unit: UnitId,
+  state: UnitState,
   { lease, record }: DeploymentWork,
   store: Store,
-): Promise<string | undefined> {
-  if (!unit.startsWith('service-account/')) return undefined;
-  const key = keys.unit(record.stack, unit);
+): Promise<string | UnitState> {
+  if (state.kind !== 'service-account' && state.kind !== 'grants') return state;
+  const key = keys.unit(record.stack, state.id);
   const mine = await store.get<UnitState>(key);
   // Marked, not forgotten: whoever goes on after a crash must still know of it.
   if (mine) await lease.commit([{ type: 'put', key, value: { ...mine.value, leaving: true }, if: 'any' }]);
-  const rows = await listAll<UnitState>(store, { collection: 'units', prefix: `${record.scope}/` });
-  const users = rows.filter(
-    ({ value, id }) => value.id === unit && !value.leaving && !id.startsWith(`${record.stack}//`),
-  );
+  const others = await sharedWith(record, store);
+  const users = others.filter(({ value }) => value.id === state.id);
+  if (state.kind === 'grants')
+    return withoutBindings(
+      state,
+      users.map(({ value }) => value),
+    );
   const [user] = users;
-  return user ? `${user.id.split('//')[0]} uses it too` : undefined;
+  return user ? `${user.id.split('//')[0]} uses it too` : state;
+}
+
+/** What other stacks of the architecture have and do not give up. */
+async function sharedWith({ scope, stack }: DeploymentRecord, store: Store): Promise<Stored<UnitState>[]> {
+  const rows = await listAll<UnitState>(store, { collection: 'units', prefix: `${scope}/` });
+  return rows.filter(({ value, id }) => !value.leaving && !id.startsWith(`${stack}//`));
+}
+
+/** What we applied, without the grants that we give no more and others do: those are not ours to take back. */
+async function withoutShared(
+  priors: ReadonlyMap<UnitId, UnitState>,
+  desired: readonly Unit[],
+  record: DeploymentRecord,
+  store: Store,
+): Promise<ReadonlyMap<UnitId, UnitState>> {
+  const shrinking = desired.flatMap((unit) => {
+    const prior = priors.get(unit.id);
+    if (unit.kind !== 'grants' || !prior) return [];
+    const wanted = new Set(bindingsOf(unit).map(bindingKey));
+    return bindingsOf(prior).every((binding) => wanted.has(bindingKey(binding))) ? [] : [prior];
+  });
+  if (shrinking.length === 0) return priors;
+  const others = (await sharedWith(record, store)).map(({ value }) => value);
+  const kept = shrinking.map((prior): [UnitId, UnitState] => [
+    prior.id,
+    withoutBindings(
+      prior,
+      others.filter(({ id }) => id === prior.id),
+    ),
+  ]);
+  return new Map([...priors, ...kept]);
 }
 
 /** The journal of one deployment, with its record kept in step. */
 interface OpenJournal extends Journal {
   record(): DeploymentRecord;
   status(status: DeploymentStatus): Promise<void>;
-  planned(plan: Plan): Promise<void>;
+  planned(plan: Plan, described: string): Promise<void>;
   tell(progress: Parameters<Parameters<typeof apply>[0]['emit']>[0]): void;
-  ending(record: DeploymentRecord, outcomes: ReadonlyMap<UnitId, UnitOutcome> | undefined): Promise<Ending>;
+  /** `permanent` is what the dataflow was said to be, where it was applied. */
+  ending(record: DeploymentRecord, permanent: boolean | undefined): Promise<Ending>;
 }
 
 async function openJournal(
@@ -289,8 +336,16 @@ async function openJournal(
   let current = work.record;
   /** What this deployment changed, by unit, over all processes that worked on it. */
   const changes = new Map<UnitId, { before?: UnitState; after?: UnitState }>();
-  for (const { value } of entries)
-    if (value.type === 'finish') noteChange(value.unit, value.before, value.after);
+  const begun = new Set<UnitId>();
+  for (const { value } of entries) {
+    if (value.type === 'intend') begun.add(value.unit);
+    if (value.type !== 'finish') continue;
+    begun.delete(value.unit);
+    noteChange(value.unit, value.before, value.after);
+  }
+  /** What was cut short, or not begun, because we leave is not over. */
+  const isPostponed = ({ status }: UnitOutcome): boolean =>
+    (status === 'cancelled' || status === 'skipped') && (work.isLeaving() || lease.lost.aborted);
 
   function noteChange(unit: UnitId, before: UnitState | undefined, after: UnitState | undefined): void {
     const first = changes.get(unit)?.before ?? before;
@@ -317,13 +372,14 @@ async function openJournal(
       announce({ type: 'status', command, deployment: id, stack, status }, current);
     },
 
-    planned: (plan) => update({ plan }),
+    planned: (plan, described) => update({ plan, described }),
+
+    begun: () => begun,
 
     intend: (unit, action) => lease.commit([append({ type: 'intend', unit, action, token: lease.token })]),
 
     async finish(unit, outcome, after, seconds) {
-      // What was cut short because we leave is not over.
-      if (outcome.status === 'cancelled' && (work.isLeaving() || lease.lost.aborted)) return;
+      if (isPostponed(outcome)) return;
       const before = (await store.get<UnitState>(keys.unit(stack, unit)))?.value;
       const isNews = JSON.stringify(before) !== JSON.stringify(after);
       const line = lineOf(unit, outcome);
@@ -350,6 +406,7 @@ async function openJournal(
           announce({ type: 'unit-waiting', command, stack, unit, because: progress.because }, current);
           return;
         case 'unit-finished': {
+          if (isPostponed(progress.outcome)) return;
           const line = lineOf(unit, progress.outcome);
           if (line.result === 'unchanged') return;
           const because = line.because === undefined ? {} : { because: line.because };
@@ -369,7 +426,7 @@ async function openJournal(
       }
     },
 
-    async ending(record, outcomes) {
+    async ending(record, permanent) {
       const at = timestamp(clock.now());
       const version = changes.size > 0 ? work.stack.version + 1 : undefined;
       const ended: DeploymentRecord = {
@@ -393,10 +450,11 @@ async function openJournal(
         };
         writes.push({ type: 'put', key: keys.version(stack, version), value: made, if: 'absent' });
       }
-      const described = work.architecture?.dataflows[work.record.dataflow];
-      const permanent =
-        described && outcomes ? { permanent: described.lifecycle.strategy === 'permanent' } : {};
-      return { record: ended, writes, note: { ...(version === undefined ? {} : { version }), ...permanent } };
+      const note = {
+        ...(version === undefined ? {} : { version }),
+        ...(permanent === undefined ? {} : { permanent }),
+      };
+      return { record: ended, writes, note };
     },
   };
 }

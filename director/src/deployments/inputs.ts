@@ -5,8 +5,8 @@ import { infrastructureUnits } from '@service-director/shared/engine/infrastruct
 import type { Operation } from '@service-director/shared/engine/plan.ts';
 import { unitsOf } from '@service-director/shared/engine/units.ts';
 import type { Hydrated, HydratedDataflow } from '@service-director/shared/model/hydrate.ts';
-import type { UnitState } from '@service-director/shared/model/state.ts';
-import { needsOf, resolve, type Unit, type UnitId } from '@service-director/shared/model/unit.ts';
+import { stateOf, type UnitState } from '@service-director/shared/model/state.ts';
+import { needsOf, type Unit, type UnitId } from '@service-director/shared/model/unit.ts';
 
 export interface Inputs {
   readonly desired: readonly Unit[];
@@ -60,6 +60,7 @@ function forwardInputs(options: InputOptions, architecture: Hydrated, dataflow: 
   const desired = all.filter(({ stage }) =>
     operation === 'deploy' ? stage === 'deploy' : stage !== 'deploy',
   );
+  for (const unit of desired) demandSamePlace(unit, priors.get(unit.id));
   const everything = unitsOf(architecture, dataflow, { ...unitOptions, images: anyImages(dataflow) });
   const wanted = new Set(everything.map(({ id }) => id));
   const obsolete = [...priors.values()].filter(
@@ -72,6 +73,16 @@ function forwardInputs(options: InputOptions, architecture: Hydrated, dataflow: 
     keep: operation === 'deploy' ? new Map() : neededByServices(obsolete, priors),
     ...externalsOf(desired, everything, architecture, projectNumber),
   };
+}
+
+/** A service lives in one region: made in another as well, the old one would run on with nobody to know of it. */
+function demandSamePlace({ id, kind, spec }: Unit, prior: UnitState | undefined): void {
+  const location = prior?.spec.location;
+  if (kind !== 'service' || location === undefined || location === spec.location) return;
+  throw new Unplannable(
+    `${id} runs in ${location} and cannot move to ${spec.location}`,
+    `take its dataflow down first, or set its deployment.region to ${location}`,
+  );
 }
 
 /** Digests to deploy: those of the command, else those that run already. */
@@ -181,21 +192,7 @@ function undocumented(
   const units = unitsOf(architecture, described, { projectNumber, images: anyImages(described) });
   return units.flatMap((unit) => {
     if (priors.has(unit.id)) return [];
-    const { id, engine, kind, owner, stage, protection } = unit;
-    const spec = resolve(unit.spec, () => undefined);
-    return [
-      {
-        id,
-        engine,
-        kind,
-        spec,
-        needs: needsOf(unit),
-        owner,
-        stage,
-        outputs: {},
-        ...(protection === undefined ? {} : { protection }),
-      },
-    ];
+    return [stateOf(unit, {})];
   });
 }
 

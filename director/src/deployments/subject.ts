@@ -14,6 +14,14 @@ export interface Subject {
   readonly dataflows: readonly string[];
 }
 
+/** What a deployment goes by. */
+export interface Described {
+  readonly architecture: Hydrated | undefined;
+  readonly directorUrl: string | undefined;
+  /** Of both: tells one description from another. */
+  readonly digest: string;
+}
+
 /** Keeps the architecture that a command brought, unless a newer one is there. */
 export async function remember(command: Command, store: Store): Promise<void> {
   const record = recordOf(command);
@@ -21,9 +29,15 @@ export async function remember(command: Command, store: Store): Promise<void> {
   const key = keys.architecture(record.scope);
   for (;;) {
     const found = await store.get<ArchitectureRecord>(key);
-    if (found && !isNewer(record, found.value)) return;
+    if (found && record.time < found.value.time) return;
+    // Who does not say where the director is takes nothing back.
+    const value = {
+      ...(found?.value.directorUrl ? { directorUrl: found.value.directorUrl } : {}),
+      ...record,
+    };
+    if (found && fingerprint(value) === fingerprint(found.value)) return;
     try {
-      await store.commit([{ type: 'put', key, value: record, if: found?.version ?? 'absent' }]);
+      await store.commit([{ type: 'put', key, value, if: found?.version ?? 'absent' }]);
       return;
     } catch (error) {
       if (!(error instanceof Conflict)) throw error;
@@ -37,16 +51,11 @@ function recordOf(command: Command): ArchitectureRecord | undefined {
   const { document, environment } = architecture;
   return {
     scope: hydrated(document, environment).scope,
-    digest: fingerprint([architecture, director_url ?? null]),
     document,
     time: command.time,
     ...(environment === undefined ? {} : { environment }),
     ...(director_url === undefined ? {} : { directorUrl: director_url }),
   };
-}
-
-function isNewer(record: ArchitectureRecord, known: ArchitectureRecord): boolean {
-  return record.digest !== known.digest && record.time >= known.time;
 }
 
 /** Throws Unplannable when nothing, or more than one thing, could be meant. */
@@ -107,17 +116,16 @@ async function knownTo(store: Store): Promise<Hydrated[]> {
 }
 
 /** The architecture that a deployment of the scope goes by: what its command brought, else what was told last. */
-export async function architectureOf(
-  scope: string,
-  command: Command,
-  store: Store,
-): Promise<{ architecture: Hydrated | undefined; directorUrl: string | undefined }> {
+export async function architectureOf(scope: string, command: Command, store: Store): Promise<Described> {
   const { architecture, director_url } = command.data;
   const known = (await store.get<ArchitectureRecord>(keys.architecture(scope)))?.value;
   const directorUrl = director_url ?? known?.directorUrl;
-  if (architecture)
-    return { architecture: hydrated(architecture.document, architecture.environment), directorUrl };
-  return { architecture: known && hydrated(known.document, known.environment), directorUrl };
+  const told = architecture ?? known;
+  return {
+    architecture: told && hydrated(told.document, told.environment),
+    directorUrl,
+    digest: fingerprint([told?.document ?? null, told?.environment ?? null, directorUrl ?? null]),
+  };
 }
 
 function hydrated(document: ArchitectureRecord['document'], environment: string | undefined): Hydrated {

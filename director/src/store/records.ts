@@ -18,7 +18,7 @@ export interface CommandRecord {
   /** RFC 3339. */
   readonly receivedAt: string;
   readonly endedAt?: string;
-  /** Of type and data: the same id with another body is another command, and refused. */
+  /** Of the type and of what came, with nothing that this version adds: the same id with another body is another command, and refused. */
   readonly bodyHash: string;
   /** Undefined for what could not be read. */
   readonly command?: Command;
@@ -36,7 +36,6 @@ export type DeploymentStatus =
   | 'planning'
   | 'waiting_for_lock'
   | 'applying'
-  | 'verifying'
   | 'succeeded'
   | 'failed'
   | 'cancelled';
@@ -58,6 +57,8 @@ export interface DeploymentRecord {
   readonly startedAt?: string;
   readonly endedAt?: string;
   readonly plan?: Plan;
+  /** What the plan was made from: the digest of the architecture as it was described then. */
+  readonly described?: string;
   readonly units?: readonly UnitLine[];
   readonly urls?: Readonly<Record<string, string>>;
   /** Of the stack's state, after it. */
@@ -98,6 +99,8 @@ export interface Holder {
   /** New for each start of a process. */
   readonly id: string;
   readonly host: string;
+  /** Where its number means it and no other; undefined where that is not known. */
+  readonly machine?: string;
   readonly pid: number;
 }
 
@@ -143,7 +146,6 @@ export interface OutboxRecord {
 /** The newest architecture that we were told of a scope. */
 export interface ArchitectureRecord {
   readonly scope: string;
-  readonly digest: string;
   readonly document: Architecture;
   readonly environment?: string;
   readonly directorUrl?: string;

@@ -2,7 +2,7 @@
 import { CloudError } from '../cloud/error.ts';
 import type { Clock } from '../kit/clock.ts';
 import { type Change, NONE } from '../model/change.ts';
-import type { UnitState } from '../model/state.ts';
+import { bindingKey, bindingsOf, stateOf, type UnitState } from '../model/state.ts';
 import { ACCOUNTS, needsOf, type Outputs, resolve, type Unit, type UnitId } from '../model/unit.ts';
 import type { Engine, EngineContext } from './engine.ts';
 import type { Plan, PlannedUnit } from './plan.ts';
@@ -27,6 +27,8 @@ export type Progress =
 
 /** What happens to be written down on the way. Each rejects when nothing more may be done. */
 export interface Journal {
+  /** Units that were begun and not finished, by a process that died. */
+  begun(): Iterable<UnitId>;
   intend(unit: UnitId, action: Action): Promise<void>;
   /** `state` is what is known of the unit from now on; undefined when it is gone, or nothing is known that was not. `seconds` is how long it took. */
   finish(unit: UnitId, outcome: UnitOutcome, state: UnitState | undefined, seconds: number): Promise<void>;
@@ -43,8 +45,8 @@ export interface ApplyRequest {
   readonly journal: Journal;
   /** Whether somebody is about to make this; while not, it is awaited only for a moment. */
   isComing(external: UnitId): Promise<boolean>;
-  /** Asked before something is removed that others may use too: why it stays, or undefined when nobody else does. */
-  letGo?(unit: UnitId): Promise<string | undefined>;
+  /** Asked before something is removed that others may use too: why it stays, or what of it is to go. */
+  letGo?(state: UnitState): Promise<string | UnitState>;
   /** What the engine gets for one unit, but for the journal. */
   context(rank: number, unit: UnitId): Omit<EngineContext, 'record'>;
   readonly clock: Clock;
@@ -58,8 +60,10 @@ export async function apply(request: ApplyRequest): Promise<Map<UnitId, UnitOutc
   const outputs = new Map<UnitId, Outputs>();
   const planned = new Map(plan.units.map((unit) => [unit.id, unit]));
   const awaited = new Set(externals.map(({ id }) => id));
-  /** Those for which a call was made that may have had an effect. */
-  const touched = new Set<UnitId>();
+  /** Those for which a call was made that may have had an effect, now or before a crash. */
+  const touched = new Set(request.journal.begun());
+  /** How those ended that have. */
+  const ended = new Map<UnitId, UnitOutcome>();
 
   const contextOf = (rank: number, id: UnitId): EngineContext => ({
     ...request.context(rank, id),
@@ -75,6 +79,7 @@ export async function apply(request: ApplyRequest): Promise<Map<UnitId, UnitOutc
     if (acts && !unit.implied) emit({ type: 'unit-started', unit: unit.id, change: unit.change.action });
     const outcome = await perform(unit, rank);
     const seconds = (clock.now() - started) / 1000;
+    ended.set(unit.id, outcome);
     await request.journal.finish(unit.id, outcome, stateAfter(unit, outcome), seconds);
     emit({ type: 'unit-finished', unit: unit.id, outcome, seconds });
     return outcome;
@@ -87,13 +92,7 @@ export async function apply(request: ApplyRequest): Promise<Map<UnitId, UnitOutc
       return { status: 'failed', error: new CloudError('refused', because, { fix }) };
     }
     const context = contextOf(rank, unit.id);
-    if (unit.change.action === 'delete') {
-      const state = leaving.get(unit.id);
-      if (!state || unit.implied) return { status: 'done', change: unit.change, outputs: {} };
-      const because = await request.letGo?.(unit.id);
-      if (because !== undefined) return { status: 'kept', because };
-      return request.engine.destroy(state, context);
-    }
+    if (unit.change.action === 'delete') return remove(unit, context);
     const desiredUnit = units.get(unit.id);
     if (!desiredUnit)
       return {
@@ -108,17 +107,30 @@ export async function apply(request: ApplyRequest): Promise<Map<UnitId, UnitOutc
     return request.engine.apply(work, unit.change, context);
   }
 
+  async function remove({ id, change, implied }: PlannedUnit, context: EngineContext): Promise<UnitOutcome> {
+    // Gone with what it was on, or kept with it.
+    const target = implied && ended.get(implied);
+    if (target?.status === 'kept') return target;
+    const state = leaving.get(id);
+    if (!state || implied) return { status: 'done', change, outputs: {} };
+    const ours = (await request.letGo?.(state)) ?? state;
+    return typeof ours === 'string'
+      ? { status: 'kept', because: ours }
+      : request.engine.destroy(ours, context);
+  }
+
   function stateAfter(unit: PlannedUnit, outcome: UnitOutcome): UnitState | undefined {
     const desiredUnit = units.get(unit.id);
     const prior = request.priors.get(unit.id);
     // What was to go and is kept for others is theirs from now on.
     if (!desiredUnit) return outcome.status === 'done' || isLetGo(unit, outcome) ? undefined : prior;
     // A call that failed may have had its effect all the same: what may exist, somebody must own.
+    const known = (id: UnitId): Outputs | undefined => outputs.get(id);
     if (outcome.status !== 'done')
-      return prior ?? (touched.has(unit.id) ? stateOf(desiredUnit, {}, outputs) : undefined);
+      return touched.has(unit.id) ? halfDone(stateOf(desiredUnit, {}, known), prior) : prior;
     outputs.set(unit.id, outcome.outputs);
     const { effective, ...rest } = outcome.outputs;
-    const state = stateOf(desiredUnit, rest, outputs);
+    const state = stateOf(desiredUnit, rest, known);
     if (unit.kind !== 'grants') return state;
     return {
       ...state,
@@ -148,20 +160,28 @@ export async function apply(request: ApplyRequest): Promise<Map<UnitId, UnitOutc
   ];
   const outcomes = new Map<UnitId, UnitOutcome>();
   const skips: Promise<void>[] = [];
+  async function skip(id: UnitId, because: UnitId): Promise<void> {
+    const outcome: UnitOutcome = { status: 'skipped', because };
+    emit({ type: 'unit-finished', unit: id, outcome, seconds: 0 });
+    const unit = planned.get(id);
+    const state = unit ? stateAfter(unit, outcome) : request.priors.get(id);
+    await request.journal.finish(id, outcome, state, 0);
+  }
   const ends = await walk(nodes, {
     isFailure: ({ status }) => status === 'failed' || status === 'cancelled' || status === 'skipped',
-    onEnd(id, ended) {
-      if (ended.status !== 'skipped' || awaited.has(id as UnitId)) return;
-      const outcome: UnitOutcome = { status: 'skipped', because: ended.because as UnitId };
-      emit({ type: 'unit-finished', unit: id as UnitId, outcome, seconds: 0 });
-      skips.push(request.journal.finish(id as UnitId, outcome, request.priors.get(id as UnitId), 0));
+    onEnd(id, end) {
+      if (end.status !== 'skipped' || awaited.has(id as UnitId)) return;
+      const skipped = skip(id as UnitId, end.because as UnitId);
+      // Heard below, once the walk has ended; until then nobody asks.
+      skipped.catch(() => {});
+      skips.push(skipped);
     },
-  });
+  }).finally(() => Promise.allSettled(skips));
   await Promise.all(skips);
-  for (const [id, ended] of ends) {
-    if (ended.status === 'skipped')
-      outcomes.set(id as UnitId, { status: 'skipped', because: ended.because as UnitId });
-    else outcomes.set(id as UnitId, ended.value);
+  for (const [id, end] of ends) {
+    if (end.status === 'skipped')
+      outcomes.set(id as UnitId, { status: 'skipped', because: end.because as UnitId });
+    else outcomes.set(id as UnitId, end.value);
   }
   return outcomes;
 }
@@ -170,21 +190,13 @@ function isLetGo(unit: PlannedUnit, outcome: UnitOutcome): boolean {
   return outcome.status === 'kept' && unit.kept === undefined;
 }
 
-function stateOf(unit: Unit, outputs: Outputs, known: ReadonlyMap<UnitId, Outputs>): UnitState {
-  const { id, engine, kind, owner, stage, protection } = unit;
-  const spec = resolve(unit.spec, (other) => known.get(other));
-  const needs = needsOf(unit);
-  return {
-    id,
-    engine,
-    kind,
-    spec,
-    needs,
-    owner,
-    stage,
-    outputs,
-    ...(protection === undefined ? {} : { protection }),
-  };
+/** What may be there after a call of which nobody knows how it ended: what was, and of a policy all that was asked for too. */
+function halfDone(asked: UnitState, prior: UnitState | undefined): UnitState {
+  if (!prior) return asked;
+  if (asked.kind !== 'grants') return prior;
+  const bindings = [...bindingsOf(prior), ...bindingsOf(asked)];
+  const each = new Map(bindings.map((binding) => [bindingKey(binding), binding]));
+  return { ...prior, spec: { ...prior.spec, bindings: [...each.values()] }, effective: false };
 }
 
 function neededExternals(unit: Unit | undefined, externals: ReadonlySet<UnitId>): UnitId[] {

@@ -36,8 +36,8 @@ export interface PlannedUnit {
   readonly refused?: Refusal;
   /** Written, but not yet seen in effect. */
   readonly unverified?: boolean;
-  /** Nothing is called for it: it goes with the resource that it is on. */
-  readonly implied?: boolean;
+  /** Nothing is called for it: it goes with that, which it is on. */
+  readonly implied?: UnitId;
 }
 
 export interface GrantChange {
@@ -81,7 +81,7 @@ export interface PlanRequest {
 }
 
 export async function makePlan(request: PlanRequest): Promise<Plan> {
-  const { stack, operation, engine } = request;
+  const { stack, operation } = request;
   const [wanted, removals] = [await planDesired(request), planObsolete(request)];
   const units = [...wanted, ...removals];
   const changing = units.filter(({ change, kept }) => change.action !== 'none' && kept === undefined);
@@ -99,7 +99,7 @@ export async function makePlan(request: PlanRequest): Promise<Plan> {
     grants: grantChanges(units, request),
     seconds: longest.seconds,
     criticalPath: longest.path,
-    warnings: warningsOf(units, engine),
+    warnings: warningsOf(units),
     hash: fingerprint(
       changing.map(({ id, change }) => [
         id,
@@ -166,21 +166,26 @@ function planObsolete({ obsolete, keep, desired, priors, engine }: PlanRequest):
     for (const need of state.needs) dependants.set(need, [...(dependants.get(need) ?? []), state.id]);
   }
 
+  const impliedBy = (id: UnitId): UnitId | undefined => {
+    const target = id.startsWith('grants/') ? (id.slice('grants/'.length) as UnitId) : undefined;
+    return target !== undefined && going.has(target) ? target : undefined;
+  };
+  /** Grants go with what they are on: whatever has to go before them goes before that, and they hold up nothing else. */
+  const before = (id: UnitId): UnitId[] =>
+    (dependants.get(id) ?? []).flatMap((other) => {
+      const target = impliedBy(other);
+      if (target === undefined) return [other];
+      return target === id ? before(other) : [];
+    });
+
   return obsolete.map((state) => {
     const { id, kind, outputs } = state;
     const reason = kept.get(id);
     if (reason !== undefined) return { id, kind, outputs, change: NONE, after: [], seconds: 0, kept: reason };
-    const target = kind === 'grants' ? (id.slice('grants/'.length) as UnitId) : undefined;
-    const implied = target !== undefined && going.has(target);
-    return {
-      id,
-      kind,
-      outputs,
-      change: { action: 'delete' },
-      after: dependants.get(id) ?? [],
-      seconds: implied ? 0 : engine.removalSeconds(kind),
-      ...(implied ? { implied } : {}),
-    };
+    const common = { id, kind, outputs, change: { action: 'delete' } as const };
+    const implied = impliedBy(id);
+    if (implied !== undefined) return { ...common, after: [implied], seconds: 0, implied };
+    return { ...common, after: before(id), seconds: engine.removalSeconds(kind) };
   });
 }
 
@@ -228,7 +233,7 @@ function grantChanges(units: readonly PlannedUnit[], { desired, obsolete }: Plan
   });
 }
 
-function warningsOf(units: readonly PlannedUnit[], _engine: Engine): string[] {
+function warningsOf(units: readonly PlannedUnit[]): string[] {
   return units.flatMap(({ id, kind, change }) => {
     if (change.action === 'replace')
       return [`${id} is deleted and made anew: ${change.because}. What is in it is lost.`];

@@ -1,5 +1,14 @@
 /** What we know of what we made: kept per stack, by unit. Never evidence of what is there, only of what was asked for. */
-import type { Outputs, Owner, Stage, Unit, UnitId, UnitSpec } from './unit.ts';
+import {
+  needsOf,
+  type Outputs,
+  type Owner,
+  resolve,
+  type Stage,
+  type Unit,
+  type UnitId,
+  type UnitSpec,
+} from './unit.ts';
 
 export interface UnitState {
   readonly id: UnitId;
@@ -16,4 +25,46 @@ export interface UnitState {
   readonly leaving?: boolean;
   /** Of a grant: whether it was seen to be in effect. */
   readonly effective?: boolean;
+}
+
+/** What is known of a unit once it is as described; `known` are the outputs that its spec refers to. */
+export function stateOf(
+  unit: Unit,
+  outputs: Outputs,
+  known: (id: UnitId) => Outputs | undefined = () => undefined,
+): UnitState {
+  const { id, engine, kind, owner, stage, protection } = unit;
+  return {
+    id,
+    engine,
+    kind,
+    spec: resolve(unit.spec, known),
+    needs: needsOf(unit),
+    owner,
+    stage,
+    outputs,
+    ...(protection === undefined ? {} : { protection }),
+  };
+}
+
+/** One member's role on the resource that a unit of grants is about. */
+export interface HeldBinding {
+  readonly role: string;
+  readonly member: string;
+}
+
+/** Of a unit of grants; none of any other. */
+export function bindingsOf({ spec }: Pick<UnitState, 'spec'>): readonly HeldBinding[] {
+  return Array.isArray(spec.bindings) ? spec.bindings : [];
+}
+
+/** The same grants without those that others hold as well. */
+export function withoutBindings(state: UnitState, others: readonly UnitState[]): UnitState {
+  const held = new Set(others.flatMap(bindingsOf).map(bindingKey));
+  const bindings = bindingsOf(state).filter((binding) => !held.has(bindingKey(binding)));
+  return { ...state, spec: { ...state.spec, bindings } };
+}
+
+export function bindingKey({ role, member }: HeldBinding): string {
+  return `${role} ${member}`;
 }

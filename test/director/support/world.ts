@@ -184,7 +184,7 @@ async function makeInfrastructure(cloud: Cloud): Promise<void> {
   const outcomes = await apply({
     ...common,
     plan,
-    journal: { intend: async () => {}, finish: async () => {} },
+    journal: { begun: () => [], intend: async () => {}, finish: async () => {} },
     isComing: async () => false,
     context: () => context,
     clock: systemClock,
