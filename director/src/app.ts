@@ -1,7 +1,6 @@
 /** Puts a director together and starts it. Everything that it needs of the outside comes in here. */
 
 import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import { PubSub } from '@google-cloud/pubsub';
 import type { Cloud } from '@service-director/shared/cloud/cloud.ts';
 import { CloudError } from '@service-director/shared/cloud/error.ts';
@@ -26,8 +25,10 @@ import { authenticate } from './http/authenticate.ts';
 import { commandRoutes } from './http/commands.ts';
 import { createApp } from './http/server.ts';
 import { createLog } from './observability/log.ts';
+import { firestoreStore } from './store/firestore.ts';
+import { isGone, thisHolder } from './store/holder.ts';
 import { leaseKeeper } from './store/lease.ts';
-import type { DeploymentRecord, Holder } from './store/records.ts';
+import type { DeploymentRecord } from './store/records.ts';
 import { sqliteStore } from './store/sqlite.ts';
 import type { Store } from './store/store.ts';
 
@@ -41,7 +42,7 @@ export async function startDirector(config: Config, version: object): Promise<Di
   const clock = systemClock;
   const random = systemRandom;
   const log = createLog(config);
-  const store = openStore(config.state);
+  const store = openStore(config);
   const cloud = googleCloud({ project: config.project, endpoint: config.endpoint });
   const pubsub = new PubSub({ projectId: config.project });
   const bus = pubsubBus(pubsub);
@@ -52,7 +53,8 @@ export async function startDirector(config: Config, version: object): Promise<Di
     deadLetterTopic: topics.deadLetters,
     legacyTopic: config.legacy?.completions,
   };
-  const holder: Holder = { id: randomUUID(), host: hostname(), pid: process.pid };
+  // The local cloud's services are processes of one machine, whatever they are told.
+  const holder = thisHolder({ isOnCloudRun: config.isOnCloudRun && config.endpoint === undefined });
   const onTrouble = (error: unknown, about: string): void =>
     log.error('something failed and is tried again', { about, error: String(error) });
 
@@ -73,7 +75,7 @@ export async function startDirector(config: Config, version: object): Promise<Di
       limit: (api, call) => limits(api, call, rank),
     }),
     announce,
-    leases: leaseKeeper({ store, clock, holder, isGone }),
+    leases: leaseKeeper({ store, clock, holder, isGone: (other) => isGone(other, holder) }),
     outbox: sending,
     speaker,
     onTrouble,
@@ -173,10 +175,20 @@ function callLimits({
   };
 }
 
-function openStore(state: string): Store {
-  const [kind, path] = [state.slice(0, state.indexOf(':')), state.slice(state.indexOf(':') + 1)];
-  if (kind === 'sqlite' && path !== '') return sqliteStore({ path });
-  throw new Error(`DIRECTOR_STATE is ${state}; it is written sqlite:<path>`);
+function openStore(config: Config): Store {
+  const { state, project, name: root, firestoreEmulator: emulator } = config;
+  const [kind, place] = [state.slice(0, state.indexOf(':')), state.slice(state.indexOf(':') + 1)];
+  if (kind === 'sqlite' && place !== '') return sqliteStore({ path: place });
+  if (kind === 'firestore' && place !== '')
+    return firestoreStore({
+      project,
+      database: place,
+      root,
+      emulator,
+      clock: systemClock,
+      random: systemRandom,
+    });
+  throw new Error(`DIRECTOR_STATE is ${state}; it is written sqlite:<path> or firestore:<database>`);
 }
 
 /** Twelve digits. Asked until it is answered: on a new project the first answers may be refusals. */
@@ -195,17 +207,6 @@ async function projectNumberOf(
       warn('the project cannot be read yet', { error: known.message });
       await systemClock.sleep(wait);
     }
-  }
-}
-
-/** Whether that process is known to be gone: one of this machine that no longer runs. */
-function isGone({ host, pid }: Holder): boolean {
-  if (host !== hostname()) return false;
-  try {
-    process.kill(pid, 0);
-    return false;
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'ESRCH';
   }
 }
 

@@ -17,8 +17,10 @@ const Environment = z.object({
   /** The topics of the older form of commands and answers. */
   DIRECTOR_LEGACY_COMMAND_TOPIC: z.string().optional(),
   DIRECTOR_LEGACY_COMPLETION_TOPIC: z.string().optional(),
-  /** `sqlite:<path>`. */
+  /** `sqlite:<path>`, for one director; `firestore:<database>`, for any number of them. */
   DIRECTOR_STATE: z.string().default('sqlite:director-state.sqlite'),
+  /** Where Firestore is, when it is not Google's: the variable of Google's own clients, `127.0.0.1:8080`. */
+  FIRESTORE_EMULATOR_HOST: z.string().optional(),
   DIRECTOR_DELIVERY: z.enum(['pull', 'push']).default('pull'),
   /** Whose pushes are taken, with DIRECTOR_DELIVERY=push. */
   DIRECTOR_PUSH_ACCOUNT: z.string().optional(),
@@ -28,7 +30,7 @@ const Environment = z.object({
   DIRECTOR_ALLOWED: z.string().default(''),
   /** Set where Cloud Run stands before the director and lets in nobody whose token it has not checked. */
   DIRECTOR_FRONT_END: z.enum(['cloud-run', 'none']).default('none'),
-  /** What tokens must be meant for; by default the URL that was called. */
+  /** What tokens must be meant for; by default, and only behind Cloud Run, the URL that was called. */
   DIRECTOR_AUDIENCE: z.string().optional(),
   /** How many calls to Google Cloud may be under way, altogether and of one API. */
   DIRECTOR_CONCURRENCY: z.coerce.number().int().positive().default(24),
@@ -47,6 +49,7 @@ export interface Config {
   readonly topicPrefix: string | undefined;
   readonly legacy: { readonly commands: string; readonly completions: string } | undefined;
   readonly state: string;
+  readonly firestoreEmulator: string | undefined;
   readonly delivery: 'pull' | 'push';
   readonly pushAccount: string | undefined;
   readonly access: 'verified' | 'loopback';
@@ -68,9 +71,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   );
   if (!result.success) throw new Error(`The environment is wrong:\n${z.prettifyError(result.error)}`);
   const { data } = result;
+  const isFronted = data.DIRECTOR_FRONT_END === 'cloud-run';
   const project = data.PROJECT_ID ?? data.GOOGLE_CLOUD_PROJECT;
   if (project === undefined)
     throw new Error('The environment is wrong: set PROJECT_ID to the id of the Google Cloud project');
+  if (data.DIRECTOR_ACCESS === 'verified' && data.DIRECTOR_AUDIENCE === undefined && !isFronted)
+    throw new Error(
+      'The environment is wrong: set DIRECTOR_AUDIENCE to the URL that tokens are meant for; without Cloud Run in front, the URL that was called is whatever the caller says',
+    );
   const [commands, completions] = [data.DIRECTOR_LEGACY_COMMAND_TOPIC, data.DIRECTOR_LEGACY_COMPLETION_TOPIC];
   return {
     port: data.PORT,
@@ -81,11 +89,12 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     topicPrefix: data.DIRECTOR_TOPIC_PREFIX,
     legacy: commands !== undefined && completions !== undefined ? { commands, completions } : undefined,
     state: data.DIRECTOR_STATE,
+    firestoreEmulator: data.FIRESTORE_EMULATOR_HOST,
     delivery: data.DIRECTOR_DELIVERY,
     pushAccount: data.DIRECTOR_PUSH_ACCOUNT,
     access: data.DIRECTOR_ACCESS,
     allowed: data.DIRECTOR_ALLOWED.split(',').flatMap((email) => email.trim() || []),
-    behindCloudRun: data.DIRECTOR_FRONT_END === 'cloud-run',
+    behindCloudRun: isFronted,
     audience: data.DIRECTOR_AUDIENCE,
     concurrency: data.DIRECTOR_CONCURRENCY,
     apiConcurrency: data.DIRECTOR_API_CONCURRENCY,

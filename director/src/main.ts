@@ -16,8 +16,10 @@ const waiting: [IncomingMessage, ServerResponse][] = [];
 
 const server = createServer((request, response) => {
   if (handler) handler(request, response);
-  else if (request.url === '/health' || request.url === '/healthz') answer(response, 200, { status: 'ok' });
-  else if (request.url === '/ready' || request.url === '/readyz')
+  else if (request.url === '/health' || request.url === '/healthz') {
+    response.once('close', begin);
+    answer(response, 200, { status: 'ok' });
+  } else if (request.url === '/ready' || request.url === '/readyz')
     answer(response, 503, { ready: false, problems: { director: 'starting' } });
   else waiting.push([request, response]);
 });
@@ -32,12 +34,19 @@ const host =
     ? '127.0.0.1'
     : '0.0.0.0';
 
-server.listen(port, host, () => {
+/** Loading takes the process for a quarter of a second: whoever asks for its health first is answered before, not after. */
+const FIRST_QUESTION_MS = 50;
+let hasBegun = false;
+server.listen(port, host, () => setTimeout(begin, FIRST_QUESTION_MS));
+
+function begin(): void {
+  if (hasBegun) return;
+  hasBegun = true;
   start().catch((error) => {
     process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
     process.exit(1);
   });
-});
+}
 
 async function start(): Promise<void> {
   const { readConfig } = await import('./config.ts');

@@ -13,7 +13,7 @@ export interface PubSubFigures {
 }
 
 const WARM_UP = 50;
-const ROUND_TRIPS = 500;
+const ROUND_TRIPS = 150;
 const MANY = 10_000;
 const DATA = Buffer.alloc(1024, 'x');
 

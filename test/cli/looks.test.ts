@@ -47,7 +47,7 @@ async function status(): Promise<any> {
 }
 
 async function command(type: 'dataflow-setup' | 'deploy' | 'teardown', id: string, more: object = {}) {
-  await world.send(type, id, { architecture: { document }, ...more });
+  await world.send(type, id, { architecture: { document }, dataflow: 'all', ...more });
   return world.recorder.answerTo(id);
 }
 

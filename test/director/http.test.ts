@@ -1,6 +1,7 @@
 /** The director over HTTP: is it alive, does it take commands, who may ask. */
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
+import { readConfig } from '@service-director/director/config.ts';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Answer, type DirectorProcess, startDirector } from './support/director.ts';
 import { documentOf, ephemeral } from './support/documents.ts';
@@ -184,6 +185,7 @@ describe('G47: alive is one thing, ready for commands another', () => {
 describe('whoever asks shows a token that Google signed', () => {
   const CALLER = `caller-account@${PROJECT}.iam.gserviceaccount.com`;
   const STRANGER = `stranger-account@${PROJECT}.iam.gserviceaccount.com`;
+  const AUDIENCE = 'https://director.example';
   let plain: DirectorProcess;
   let fronted: DirectorProcess;
 
@@ -197,19 +199,21 @@ describe('whoever asks shows a token that Google signed', () => {
       });
     }
     // Pushed to, they leave the commands of the others alone.
-    const env = {
+    const env: Record<string, string> = {
       DIRECTOR_ACCESS: 'verified',
       DIRECTOR_ALLOWED: `boss@example.com, ${CALLER}`,
       DIRECTOR_DELIVERY: 'push',
     };
-    plain = await startDirector(world, { name: 'plain', env });
+    plain = await startDirector(world, { name: 'plain', env: { ...env, DIRECTOR_AUDIENCE: AUDIENCE } });
     fronted = await startDirector(world, {
       name: 'fronted',
       env: { ...env, DIRECTOR_FRONT_END: 'cloud-run' },
     });
   });
 
-  const audienceOf = ({ url }: DirectorProcess): string => url.replace('http:', 'https:');
+  /** Cloud Run's services are called by their own names. */
+  const audienceOf = (director: DirectorProcess): string =>
+    director === plain ? AUDIENCE : director.url.replace('http:', 'https:');
   const ask = (director: DirectorProcess, token: string): Promise<Answer> =>
     director.get('/commands', { authorization: `Bearer ${token}` });
 
@@ -309,6 +313,36 @@ describe('whoever asks shows a token that Google signed', () => {
     for (const each of bad) expect((await ask(fronted, unsigned(tokens.signJwt(each)))).status).toBe(401);
     expect((await ask(fronted, signedByAnother(claims(audience)))).status).toBe(401);
     expect((await ask(fronted, 'x.y.SIGNATURE_REMOVED_BY_GOOGLE')).status).toBe(401);
+  });
+
+  test('of two tokens the one counts that Cloud Run checks, and what comes beside it says nothing', async () => {
+    for (const director of [plain, fronted]) {
+      const audience = audienceOf(director);
+      const given = async (email: string): Promise<string> => {
+        const token = await idToken(email, audience);
+        return director === fronted ? unsigned(token) : token;
+      };
+      const both = async (checked: string, beside: string): Promise<Answer> =>
+        director.get('/commands', { 'x-serverless-authorization': checked, authorization: beside });
+      const forged = `Bearer ${unsigned(signedByAnother(claims(audience)))}`;
+      const caller = `Bearer ${await given(CALLER)}`;
+      const stranger = `Bearer ${await given(STRANGER)}`;
+      expect(await both(stranger, forged)).toMatchObject(isProblem(403, /stranger-account/));
+      expect(await both(stranger, caller)).toMatchObject(isProblem(403, /stranger-account/));
+      expect((await both(caller, 'Basic something')).status).toBe(200);
+      expect((await both(caller, stranger)).status).toBe(200);
+      for (const none of ['', 'Basic something', `${stranger}, ${forged}`, `${forged}, ${stranger}`])
+        expect(await both(none, forged), none).toMatchObject(isProblem(401, /token is missing/));
+    }
+  });
+
+  test('what tokens are meant for is not left to whoever calls', () => {
+    const env = { PROJECT_ID: PROJECT, DIRECTOR_ACCESS: 'verified' };
+    expect(() => readConfig(env)).toThrow(/set DIRECTOR_AUDIENCE/);
+    expect(() => readConfig({ PROJECT_ID: PROJECT })).toThrow(/set DIRECTOR_AUDIENCE/);
+    expect(readConfig({ ...env, DIRECTOR_AUDIENCE: AUDIENCE })).toMatchObject({ audience: AUDIENCE });
+    expect(readConfig({ ...env, DIRECTOR_FRONT_END: 'cloud-run' })).toMatchObject({ behindCloudRun: true });
+    expect(readConfig({ ...env, DIRECTOR_ACCESS: 'loopback' })).toMatchObject({ access: 'loopback' });
   });
 
   function signedByAnother(body: object): string {

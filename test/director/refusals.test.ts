@@ -65,6 +65,16 @@ const BAD: Readonly<Record<string, Bad>> = {
     attributes: { 'ce-type': 'service-director.command.teardown' },
     says: /unknown type: service-director\.command\.teardown/,
   },
+  'the older form of what comes in elsewhere': {
+    body: '{"instruction": "teardown", "payload": {"dataflow_name": "flow"}}',
+    says: /instruction teardown is a teardown, and came where only deploy comes in/,
+    fix: /topic of teardown/,
+  },
+  'the older form under a type of somebody else': {
+    body: '{"instruction": "dependent-resource-setup", "payload": {"dataflow_name": "flow"}}',
+    attributes: { 'ce-type': 'google.cloud.audit' },
+    says: /unknown type/,
+  },
   'fields of wrong types': {
     body: '{"dataflow": 5, "dry_run": "yes", "timeout_seconds": -1, "images": []}',
     says: /expected string[\s\S]*dataflow[\s\S]*dry_run[\s\S]*timeout_seconds/,
@@ -149,6 +159,50 @@ test('two unreadable messages under one id are both answered and kept', async ()
     .filter(({ attributes }) => attributes['ce-id']?.startsWith('same-id'));
   await vi.waitFor(() => expect(copies.map(({ body }) => body).sort()).toEqual(['one', 'two']), {
     timeout: 60_000,
+  });
+});
+
+describe('what is to be torn down is named, and comes in by its own door', () => {
+  const NOTHING = '{"instruction":"teardown","payload":{}}';
+  const NAMED = '{"instruction":"teardown","payload":{"dataflow_name":"flow"}}';
+
+  test.each([
+    ['teardown', '{}', /"all" is every one/],
+    ['teardown', '{"scope":"good"}', /"all" is every one/],
+    ['teardown', NOTHING, /names no dataflow/],
+    ['dataflow-setup', NOTHING, /only dataflow-setup comes in/],
+    ['dataflow-setup', NAMED, /only dataflow-setup comes in/],
+  ])('%s of %s', async (type, body, says) => {
+    const before = world.now();
+    const id = `pubsub-${await world.publish(type, body)}`;
+    const refusal = { type: 'rejected', command: id, error: expect.stringMatching(says) };
+    expect(await world.recorder.answerTo(id)).toMatchObject(refusal);
+    expect(await director.post(type, body)).toMatchObject({
+      status: 400,
+      type: expect.stringContaining('application/problem+json'),
+      body: { detail: expect.stringMatching(says) },
+    });
+    expect(world.changes(before)).toEqual([]);
+  });
+
+  test('an empty request names nothing either', async () => {
+    expect(await director.post('teardown', '')).toMatchObject({
+      status: 400,
+      body: { detail: expect.stringContaining('"all" is every one') },
+    });
+  });
+
+  test('whoever says it gets it', async () => {
+    const all = '{"dataflow":"all","scope":"good","dry_run":true}';
+    const planned = await director.post('teardown', all, { 'idempotency-key': 'all.planned' });
+    expect(planned.status).toBe(202);
+    const removal = { plan: { changes: [{ unit: 'topic/good-topic', action: 'delete' }] } };
+    expect(await world.recorder.answerTo('all.planned')).toMatchObject({
+      type: 'completed',
+      deployments: [removal],
+    });
+    const older = `pubsub-${await world.publish('teardown', NAMED)}`;
+    expect(await world.recorder.answerTo(older)).toMatchObject({ type: 'completed', dataflow: 'flow' });
   });
 });
 

@@ -14,7 +14,7 @@ import {
 import { callCli } from '@service-director/conductor/cli/testing.ts';
 import { loadArchitecture } from '@service-director/conductor/load.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { type Ground, ledgerOf, openGround, pidsOf, type Recorded } from './support.ts';
+import { type Ground, openGround, pidsOf, type Recorded } from './support.ts';
 import { worldOf } from './world.ts';
 
 const PROJECT = 'phases-local';
@@ -586,10 +586,97 @@ describe('phases', () => {
     expect(changesOf(calls, DEVELOPER)).toEqual(['CreateSubscription', 'DeleteSubscription']);
   });
 
+  test('a build that fails is what is told, whatever the end of the run meets', async () => {
+    const source = join(folder, 'store', 'main.js');
+    writeFileSync(source, `${PROGRAM}// changed\n`);
+    await setFaults([
+      { api: 'cloudbuild', method: 'CreateBuild', error: 'INVALID_ARGUMENT', message: 'not today' },
+      { api: 'pubsub', method: 'CreateSubscription', error: 'PERMISSION_DENIED' },
+    ]);
+    try {
+      await expect(ground.conductor(folder).run()).rejects.toMatchObject({
+        message: expect.stringMatching(/^the image of store: .*not today/s),
+      });
+    } finally {
+      writeFileSync(source, PROGRAM);
+    }
+  }, 120_000);
+
+  test('a second director, in another region, is not begun; nor is the first overlooked there', async () => {
+    const file = join(folder, 'architecture.yaml');
+    writeFileSync(file, YAML.replace('region: us-central1', 'region: us-east1'));
+    const next = await callsSoFar();
+    const moved = ground.conductor(folder);
+    const refusal = {
+      message: `The director service-director of ${PROJECT} runs in us-central1 already, not in us-east1`,
+      exitCode: 1,
+      fix: 'set director.deployment.region to us-central1, or give this director another name and topic_prefix',
+    };
+    try {
+      await expect(moved.run()).rejects.toMatchObject(refusal);
+      await expect(moved.plan()).rejects.toMatchObject(refusal);
+      await expect(moved.teardown()).rejects.toMatchObject(refusal);
+      expect(changesOf(await callsSince(next), DEVELOPER)).toEqual([]);
+    } finally {
+      writeFileSync(file, YAML);
+    }
+  }, 120_000);
+
+  describe('a plan is what an up would do', () => {
+    const file = (): string => join(folder, 'architecture.yaml');
+    afterEach(() => writeFileSync(file(), YAML));
+
+    test('to what the director stands on too, and to the director', async () => {
+      const bootstrap = async () =>
+        (await ground.conductor(folder).plan()).plans.filter(({ operation }) => operation === 'bootstrap');
+      expect(await bootstrap()).toMatchObject([{ plan: { changes: [], refused: [] } }]);
+      writeFileSync(file(), YAML.replace('director: {', 'director: { metadata: { tier: control },'));
+      const change = { unit: 'service/service-director', action: 'update', fields: ['labels'] };
+      expect(await bootstrap()).toMatchObject([{ plan: { changes: [change] } }]);
+      const where = ['--local-dir', join(ground.dir, 'cloud')];
+      const { code } = await callCli(['plan', folder, ...where, '--detailed-exitcode'], { cwd: ground.dir });
+      expect(code).toBe(2);
+    }, 120_000);
+
+    test('and a director that may not be seen is not one that is not there', async () => {
+      await setFaults([
+        { api: 'run', method: 'GetService', resource: '*/service-director', error: 'PERMISSION_DENIED' },
+      ]);
+      await expect(ground.conductor(folder).plan()).rejects.toMatchObject({ exitCode: 77 });
+    }, 120_000);
+  });
+
+  test('a dataflow that is described no more is told of, and can be taken down by its name', async () => {
+    const old = join(folder, 'dataflows', 'old.yaml');
+    const forgotten = 'dataflow old is described no more: conductor down --dataflow old removes it';
+    const notesOf = ({ events }: Recorded): string[] =>
+      events.flatMap((event) => (event.type === 'note' ? [event.message] : []));
+    const topics = async (): Promise<string> =>
+      JSON.stringify((await worldOf(ground.origin, PROJECT)).topics);
+    writeFileSync(
+      old,
+      'name: old\nlifecycle: { strategy: ephemeral }\nresources: { topics: [{ name: old-topic }] }\n',
+    );
+    await ground.conductor(folder, { dataflow: 'old' }).run();
+    rmSync(old);
+    const without = ground.conductor(folder, { only: ['setup'] });
+    await without.run();
+    expect(notesOf(without)).toEqual([forgotten]);
+    expect((await without.plan()).notes).toEqual([forgotten]);
+    expect(await topics()).toContain('old-topic');
+
+    expect(await ground.conductor(folder, { dataflow: 'old' }).teardown()).toMatchObject({ deleted: 1 });
+    expect(await topics()).not.toContain('old-topic');
+    const after = ground.conductor(folder, { only: ['setup'] });
+    await after.run();
+    expect(notesOf(after)).toEqual([]);
+    await expect(ground.conductor(folder, { dataflow: 'never' }).teardown()).rejects.toThrow('never');
+  }, 120_000);
+
   test('a run has a deadline; what the director was told goes on, and can be awaited again (G18)', async () => {
     await setFaults([{ api: 'pubsub', method: 'UpdateTopic', error: 'UNAVAILABLE' }]);
     writeFileSync(join(folder, 'architecture.yaml'), YAML.replace('kind: views', 'kind: looks'));
-    const hasty = ground.conductor(folder, { timeoutSeconds: 4, only: ['setup'] });
+    const hasty = ground.conductor(folder, { timeoutSeconds: 8, only: ['setup'] });
     await expect(hasty.run()).rejects.toMatchObject({
       exitCode: 124,
       fix: expect.stringContaining('conductor events --follow'),
@@ -604,9 +691,12 @@ describe('phases', () => {
     expect(again.events.at(-1)).toMatchObject({ type: 'completed', changes: 0 });
     const { labels } = await get<{ labels: object }>(`/v1/projects/${PROJECT}/topics/page-views`);
     expect(labels).toMatchObject({ kind: 'looks' });
-    const ledger = await ledgerOf(ground.origin, PROJECT);
-    for (const id of told)
-      expect(ledger).toContainEqual(expect.objectContaining({ id, status: 'succeeded' }));
+    const { uri } = await serviceOf('service-director');
+    const headers = await authorized();
+    for (const id of told) {
+      const response = await fetch(`${uri}/commands/${encodeURIComponent(id)}`, { headers });
+      expect(await response.json()).toMatchObject({ id, status: 'succeeded' });
+    }
   }, 120_000);
 });
 
@@ -657,6 +747,49 @@ describe('up and down of the command line are run and teardown of the library (G
     expect(await serviceOf('store')).toMatchObject({ error: { code: 404 } });
   }, 120_000);
 });
+
+test('a down that broke off once the director was gone is finished by another, unless that takes a director', async () => {
+  await ground.conductor(folder, { only: ['preflight', 'identities', 'bootstrap'] }).run();
+  await setFaults([
+    {
+      api: 'pubsub',
+      method: 'DeleteTopic',
+      resource: '*/topics/director-events',
+      error: 'INVALID_ARGUMENT',
+      message: 'not today',
+    },
+  ]);
+  await expect(ground.conductor(folder).teardown()).rejects.toThrow('not today');
+  await setFaults([]);
+  expect(await serviceOf('service-director')).toMatchObject({ error: { code: 404 } });
+
+  const views = `${ground.origin}/v1/projects/${PROJECT}/topics/page-views`;
+  const labels = { 'managed-by': 'service-director', 'sd-scope': 'phases', 'sd-dataflow': 'front' };
+  await fetch(views, { method: 'PUT', body: JSON.stringify({ labels }) });
+  await expect(ground.conductor(folder).teardown()).rejects.toMatchObject({
+    message: `There is no director service-director in ${PROJECT} to remove topic/page-views`,
+    exitCode: 69,
+    fix: 'run conductor up, then conductor down',
+  });
+  await fetch(views, { method: 'DELETE' });
+  for (const { dataflow, keepDirector } of [{ dataflow: 'front' }, { keepDirector: true }] as {
+    dataflow?: string;
+    keepDirector?: boolean;
+  }[])
+    await expect(
+      ground.conductor(folder, { dataflow }).teardown({ keepDirector: keepDirector ?? false }),
+    ).rejects.toMatchObject({ exitCode: 69 });
+
+  expect((await worldOf(ground.origin, PROJECT)).topics).toMatchObject([
+    { name: `projects/${PROJECT}/topics/director-events` },
+  ]);
+  expect(await ground.conductor(folder).teardown({ dryRun: true })).toMatchObject({ deleted: 0 });
+  expect((await ground.conductor(folder).teardown()).deleted).toBeGreaterThan(0);
+  const { policies: _, ...left } = await worldOf(ground.origin, PROJECT);
+  expect(Object.values(left).flat()).toEqual([]);
+  // What is gone is no failure.
+  expect(await ground.conductor(folder).teardown()).toMatchObject({ deleted: 0 });
+}, 180_000);
 
 interface CallRecord {
   readonly api: string;

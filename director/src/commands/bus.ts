@@ -1,4 +1,4 @@
-/** Publishes through Google's client: each message at once, those of one key in order. */
+/** Publishes through Google's client: at once, in one call what is said in one turn, those of one key in order. */
 import type { PubSub, Topic } from '@google-cloud/pubsub';
 import type { Bus } from '../deployments/outbox.ts';
 
@@ -7,7 +7,8 @@ export function pubsubBus(pubsub: PubSub): Bus {
 
   function topicOf(name: string): Topic {
     const topic =
-      topics.get(name) ?? pubsub.topic(name, { batching: { maxMessages: 1 }, messageOrdering: true });
+      topics.get(name) ??
+      pubsub.topic(name, { batching: { maxMessages: 100, maxMilliseconds: 0 }, messageOrdering: true });
     topics.set(name, topic);
     return topic;
   }

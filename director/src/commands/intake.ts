@@ -35,19 +35,19 @@ export interface IntakeOptions {
 }
 
 export function intake({ store, clock, outbox, speaker, submit }: IntakeOptions): Intake {
-  async function accept(command: Command): Promise<Receipt> {
+  async function accept(command: Command, content: unknown, raw: string): Promise<Receipt> {
     const record: CommandRecord = {
       id: command.id,
       status: 'accepted',
       correlationId: command.correlationId,
       ...traceOf(command),
       receivedAt: timestamp(clock.now()),
-      bodyHash: fingerprint([command.type, command.data]),
+      bodyHash: fingerprint([command.type, content]),
       command,
       deployments: [],
     };
     const known = await insert(record, []);
-    if (known) return known.bodyHash === record.bodyHash ? repeat(known) : contradict(known, command);
+    if (known) return known.bodyHash === record.bodyHash ? repeat(known) : contradict(known, command, raw);
     submit(record);
     return { result: 'accepted', record };
   }
@@ -75,8 +75,7 @@ export function intake({ store, clock, outbox, speaker, submit }: IntakeOptions)
   }
 
   /** Another command under an id that is taken: refused under an id of its own, so that the first one's answer stays the only one. */
-  async function contradict(known: CommandRecord, command: Command): Promise<Receipt> {
-    const raw = JSON.stringify(command.data);
+  async function contradict(known: CommandRecord, command: Command, raw: string): Promise<Receipt> {
     const error = `The id ${known.id} was used before for another command`;
     return reject({
       ...command,
@@ -123,7 +122,7 @@ export function intake({ store, clock, outbox, speaker, submit }: IntakeOptions)
   return {
     async receive(incoming) {
       const reading = readCommand(incoming);
-      if (reading.ok) return accept(reading.command);
+      if (reading.ok) return accept(reading.command, reading.content, incoming.body);
       return reject({ ...reading, ...traceOf(incoming.envelope), about: reading.id, raw: incoming.body });
     },
   };

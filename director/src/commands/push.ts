@@ -5,7 +5,7 @@ import type { CommandType } from '@service-director/shared/contract/command.ts';
 import { type Clock, timestamp } from '@service-director/shared/kit/clock.ts';
 import { json, type RequestHandler, Router } from 'express';
 import { z } from 'zod';
-import { tokenVerifier } from '../http/authenticate.ts';
+import { tokenOf, tokenVerifier } from '../http/authenticate.ts';
 import { Problem } from '../http/problem.ts';
 import type { Intake } from './intake.ts';
 
@@ -43,7 +43,7 @@ export function pushRoutes({
   const verify = tokenVerifier(checks);
 
   const fromPubsub: RequestHandler = async (request, _response, next) => {
-    const token = /^Bearer (.+)$/i.exec(request.get('authorization') ?? '')?.[1];
+    const token = tokenOf(request);
     if (token === undefined) throw new Problem(401, 'Unauthenticated', 'A push carries an identity token.');
     const { email } = await verify(token, audience ?? `https://${request.get('host')}`);
     if (email !== account)

@@ -139,19 +139,7 @@ async function planAndApply(
       makePlan({ stack: lease.stack, operation, ...inputs, priors, engine, context: looking, waiting }),
     ));
   leaveIfAsked(work);
-  if (!stored) {
-    await journal.planned(plan, digest);
-    context.announce(
-      {
-        type: 'planned',
-        command: command.id,
-        deployment: work.record.id,
-        stack: lease.stack,
-        plan: summaryOf(plan),
-      },
-      work.record,
-    );
-  }
+  if (!stored) await journal.planned(plan, digest);
   const described = architecture?.dataflows[dataflow];
   const permanent = described && described.lifecycle.strategy === 'permanent';
   if (work.record.dryRun) return journal.ending({ ...journal.record(), status: 'succeeded' }, undefined);
@@ -318,6 +306,7 @@ async function withoutShared(
 interface OpenJournal extends Journal {
   record(): DeploymentRecord;
   status(status: DeploymentStatus): Promise<void>;
+  /** Keeps the plan and goes on to apply it, unless only the plan was asked for. */
   planned(plan: Plan, described: string): Promise<void>;
   tell(progress: Parameters<Parameters<typeof apply>[0]['emit']>[0]): void;
   /** `permanent` is what the dataflow was said to be, where it was applied. */
@@ -367,12 +356,20 @@ async function openJournal(
 
     async status(status) {
       if (current.status === status) return;
-      const started = current.startedAt ?? timestamp(clock.now());
-      await update({ status, startedAt: started }, [append({ type: 'status', status })]);
+      const startedAt = current.startedAt ?? timestamp(clock.now());
+      await update({ status, startedAt }, [append({ type: 'status', status })]);
       announce({ type: 'status', command, deployment: id, stack, status }, current);
     },
 
-    planned: (plan, described) => update({ plan, described }),
+    async planned(plan, described) {
+      const next = current.dryRun ? undefined : ('applying' as const);
+      await update(
+        { plan, described, ...(next ? { status: next } : {}) },
+        next ? [append({ type: 'status', status: next })] : [],
+      );
+      announce({ type: 'planned', command, deployment: id, stack, plan: summaryOf(plan) }, current);
+      if (next) announce({ type: 'status', command, deployment: id, stack, status: next }, current);
+    },
 
     begun: () => begun,
 

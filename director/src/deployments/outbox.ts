@@ -103,7 +103,8 @@ export function answerRows(record: CommandRecord, speaker: Speaker, now: number)
     id,
     source: speaker.source,
     type: `${EVENT_PREFIX}${answer.type}`,
-    time: timestamp(now),
+    // When it happened, not when it is told.
+    time: record.endedAt ?? timestamp(now),
     correlationId,
     ...(traceparent === undefined ? {} : { traceparent }),
   };

@@ -9,7 +9,7 @@ export interface AuthenticateOptions {
   readonly access: 'verified' | 'loopback';
   /** Addresses. */
   readonly allowed: readonly string[];
-  /** By default the URL that was called. */
+  /** By default the URL that was called: for Cloud Run, which knows its services' URLs. */
   readonly audience: string | undefined;
   /** Where the keys are that tokens are checked with, if not at Google. */
   readonly endpoint: string | undefined;
@@ -28,7 +28,7 @@ export function authenticate(options: AuthenticateOptions): RequestHandler {
       next();
       return;
     }
-    const token = /^Bearer (.+)$/i.exec(request.get('authorization') ?? '')?.[1];
+    const token = tokenOf(request);
     if (token === undefined) {
       throw new Problem(
         401,
@@ -49,6 +49,16 @@ export function authenticate(options: AuthenticateOptions): RequestHandler {
     response.locals.caller = email;
     next();
   };
+}
+
+/**
+ * The token that a request carries. Cloud Run checks `X-Serverless-Authorization` where there is one, and hands
+ * `Authorization` on unread: then that one says nothing of who calls.
+ */
+export function tokenOf(request: Request): string | undefined {
+  const header = request.get('x-serverless-authorization') ?? request.get('authorization') ?? '';
+  // One token: a header that came twice holds both, with a comma.
+  return /^Bearer ([^\s,]+)$/i.exec(header)?.[1];
 }
 
 /** What Cloud Run puts in the place of a signature that it has checked. */

@@ -21,7 +21,10 @@ const SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
  */
 export function googleCloud(options: GoogleOptions): Cloud {
   const { project, endpoint, fetch } = options;
-  const credentials = once(options.credentials ?? (() => new GoogleAuth({ scopes: SCOPE }).getClient()));
+  // Not told which project, it looks for one, with a call of gcloud where that is installed.
+  const credentials = once(
+    options.credentials ?? (() => new GoogleAuth({ projectId: project, scopes: SCOPE }).getClient()),
+  );
 
   /** What every client of `googleapis` is made with. Retries are ours: a client that retries by itself hides lost answers. */
   const common = async () => ({

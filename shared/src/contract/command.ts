@@ -45,6 +45,13 @@ const DATA = {
   }),
   teardown: z.strictObject({
     ...common,
+    /** The dataflow; `all` for every one, and spelt out: nothing said must not remove everything. */
+    dataflow: z
+      .string({
+        error: ({ input }) =>
+          input === undefined ? 'name the dataflow that is to go; "all" is every one' : undefined,
+      })
+      .min(1),
     /** After a test: resources of a dataflow with keep_resources_on_test stay. */
     test_run: z.boolean().default(false),
   }),

@@ -28,7 +28,12 @@ export interface Incoming {
 }
 
 export type Reading =
-  | { readonly ok: true; readonly command: Command }
+  | {
+      readonly ok: true;
+      readonly command: Command;
+      /** What came, with nothing added: JSON, or in the older form the text itself. By it a command is known again. */
+      readonly content: unknown;
+    }
   | {
       readonly ok: false;
       readonly id: string;
@@ -44,14 +49,13 @@ export function readCommand(incoming: Incoming): Reading {
   const id = CommandId.safeParse(envelope.id ?? incoming.fallbackId);
   const correlation = CorrelationId.safeParse(envelope.correlationId ?? id.data ?? incoming.fallbackId);
   const correlationId = correlation.data ?? id.data ?? incoming.fallbackId;
-  const isOlder = incoming.type === undefined && envelope.type === undefined;
   const refuse = (error: string, fix?: string): Refusal => ({
     ok: false,
     id: id.data ?? incoming.fallbackId,
     correlationId,
     error,
     ...(fix === undefined ? {} : { fix }),
-    ...(isOlder ? { legacyValue: '' } : {}),
+    ...(saysNoType(incoming) ? { legacyValue: '' } : {}),
   });
   if (!id.success) return refuse(z.prettifyError(id.error));
   if (!correlation.success) return refuse(z.prettifyError(correlation.error));
@@ -79,20 +83,32 @@ export function readCommand(incoming: Incoming): Reading {
     ...traceOf(envelope),
   };
 
-  const old = OldForm.safeParse(json);
-  if (old.success) return readOldForm(old.data, head, refuse);
+  return readBody(incoming, json, head, refuse);
+}
+
+function readBody(incoming: Incoming, json: unknown, head: CommandHead, refuse: Refuse): Reading {
   const type = typeOf(incoming);
-  if (type === undefined) {
-    const said = envelope.type ?? 'none';
+  const old = OldForm.safeParse(json);
+  if (old.success && (type !== undefined || saysNoType(incoming))) {
+    const parsed = readOldForm(old.data, type, head, refuse);
+    return parsed.ok ? { ...parsed, content: incoming.body } : parsed;
+  }
+  if (type === undefined)
     return refuse(
-      `The command is of unknown type: ${said}`,
+      `The command is of unknown type: ${incoming.envelope.type ?? 'none'}`,
       `send one of ${COMMAND_TYPES.join(', ')} to its topic`,
     );
-  }
-  return readData(type, json, head, refuse);
+  const parsed = readData(type, json, head, refuse);
+  return parsed.ok ? { ...parsed, content: json } : parsed;
+}
+
+/** As on the topic of the older form, which tells the type in the message. */
+function saysNoType({ type, envelope }: Incoming): boolean {
+  return type === undefined && envelope.type === undefined;
 }
 
 type Refusal = Extract<Reading, { ok: false }>;
+type Parsed = Omit<Extract<Reading, { ok: true }>, 'content'> | Refusal;
 type Refuse = (error: string, fix?: string) => Refusal;
 
 /** Goes back to the sender as an attribute, which Google limits. */
@@ -113,7 +129,7 @@ export function traceOf({ traceparent }: Partial<CloudEvent>): { readonly tracep
   return isGood ? { traceparent } : {};
 }
 
-function readData(type: CommandType, json: unknown, head: CommandHead, refuse: Refuse): Reading {
+function readData(type: CommandType, json: unknown, head: CommandHead, refuse: Refuse): Parsed {
   const data = dataSchemaOf(type).safeParse(json);
   if (!data.success) return refuse(`The data of ${type} is wrong:\n${z.prettifyError(data.error)}`);
   return { ok: true, command: { ...head, type, data: data.data } as Command };
@@ -136,17 +152,24 @@ const OldPayload = z.object({
   service_urls: z.record(z.string(), z.string()).default({}),
 });
 
+/** `door` is the only type that may come in where it came in; the topic of the older form takes all. */
 function readOldForm(
   { instruction, payload }: z.output<typeof OldForm>,
+  door: CommandType | undefined,
   head: CommandHead,
   refuseAny: Refuse,
-): Reading {
+): Parsed {
   const read = OldPayload.safeParse(payload ?? {});
   const refuse: Refuse = (error, fix) => ({ ...refuseAny(error, fix), legacyValue: nameIn(payload) });
   if (!read.success) return refuse(`The payload of ${instruction} is wrong:\n${z.prettifyError(read.error)}`);
   const { dataflow_name } = read.data;
   const dataflow = dataflow_name === '' ? 'all' : dataflow_name;
-  const asCommand = (type: CommandType, value: string): Reading => {
+  const asCommand = (type: CommandType, value: string): Parsed => {
+    if (door !== undefined && type !== door)
+      return refuse(
+        `The instruction ${instruction} is a ${type}, and came where only ${door} comes in`,
+        `send it to the topic of ${type}`,
+      );
     const legacy: LegacyCommand = { instruction: instruction as LegacyCommand['instruction'], value };
     return readData(type, { dataflow }, { ...head, legacy }, refuse);
   };
@@ -160,6 +183,9 @@ function readOldForm(
         return refuse('The payload of dependent-resource-setup names no dataflow', 'add "dataflow_name"');
       return asCommand('deploy', `${dataflow_name}-dependent`);
     case 'teardown':
+      // Nothing said means everything only where it always has.
+      if (dataflow_name === '' && door === 'teardown')
+        return refuse('The payload of teardown names no dataflow', 'add "dataflow_name"; "all" is every one');
       return asCommand('teardown', dataflow_name);
     default:
       return refuse(

@@ -1,0 +1,41 @@
+/** The director as it is shipped, in processes of its own on the tracer's local cloud; and how a program is asked. */
+import { get } from 'node:http';
+import { bundledDirector } from '../director/support/program.ts';
+import { bareEnvironment } from './machine.ts';
+import { PROJECT, REGION } from './tracer.ts';
+import type { Started, Workshop } from './workshop.ts';
+
+/** Starts a program that listens on that port. */
+export type Starter = (port: number) => Started;
+
+/** Each start finds a state that nobody has written to. */
+export async function shippedDirector(workshop: Workshop): Promise<Starter> {
+  const { origin } = await workshop.tracer();
+  const program = bundledDirector(workshop.folder('director'));
+  const { host } = new URL(origin);
+  const env = {
+    ...bareEnvironment(),
+    PROJECT_ID: PROJECT,
+    REGION,
+    DIRECTOR_ACCOUNT: 'service-director',
+    DIRECTOR_ACCESS: 'loopback',
+    PUBSUB_EMULATOR_HOST: host,
+    GCE_METADATA_HOST: host,
+    METADATA_SERVER_DETECTION: 'assume-present',
+    SERVICE_DIRECTOR_CLOUD_ENDPOINT: origin,
+  };
+  return (port) =>
+    workshop.node([program], {
+      env: { ...env, PORT: String(port), DIRECTOR_STATE: `sqlite:${workshop.folder('state')}/state.sqlite` },
+    });
+}
+
+/** 0 where nobody listens. A connection of its own for each. */
+export function statusOf(port: number, path: string): Promise<number> {
+  return new Promise((resolve) => {
+    const request = get({ host: '127.0.0.1', port, path, agent: false }, (response) => {
+      response.resume().on('end', () => resolve(response.statusCode ?? 0));
+    });
+    request.on('error', () => resolve(0));
+  });
+}
