@@ -7,6 +7,7 @@ import type { Clock, Random } from '@service-director/shared/kit/clock.ts';
 import type { Limiter } from '@service-director/shared/kit/limiter.ts';
 import type { Architecture } from '@service-director/shared/model/architecture.ts';
 import type { Hydrated } from '@service-director/shared/model/hydrate.ts';
+import type { run_v1 } from 'googleapis/build/src/apis/run/v1.js';
 import type { Emit } from './event.ts';
 
 /** How a run reaches Google Cloud, or the local one. */
@@ -16,6 +17,8 @@ export interface Reach {
   readonly endpoint: string | undefined;
   pubsub(): Promise<PubSub>;
   storage(): Promise<Storage>;
+  /** Cloud Run's older API: it alone lists the services of all regions at once. */
+  runEverywhere(): Promise<run_v1.Run>;
   /** What a request to the director, or another private service, is sent with. */
   authorization(audience: string): Promise<Record<string, string>>;
   /** Set where the cloud is the local one. */

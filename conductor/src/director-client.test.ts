@@ -1,10 +1,11 @@
 /** A director that is not where it was: nobody waits for it for ever. */
 
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Message } from '@google-cloud/pubsub';
 import { type RunningCloud, startLocalCloud } from '@service-director/localcloud';
 import { type Clock, systemClock } from '@service-director/shared/kit/clock.ts';
 import { hydrate } from '@service-director/shared/model/hydrate.ts';
@@ -27,6 +28,8 @@ const hasty: Clock = {
 let running: RunningCloud;
 let server: Server;
 let client: DirectorClient;
+/** Of the newest client. */
+let run: string;
 
 beforeAll(async () => {
   running = await startLocalCloud({ dir, project: PROJECT, propagationMs: 0 });
@@ -53,8 +56,9 @@ async function clientOf(answers: RequestListener, isThere = () => true): Promise
   const { architecture } = parseArchitecture({ hub: { path: 'a.yaml', text }, dataflows: [] });
   if (!architecture) throw new Error('The architecture is wrong');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  run = `run-${Math.random().toString(36).slice(2)}`;
   client = await directorClient(async () => (isThere() ? url : undefined), {
-    run: `run-${Math.random().toString(36).slice(2)}`,
+    run,
     reach: reachCloud({ project: PROJECT, endpoint: running.origin, local: undefined }),
     architecture: hydrate(architecture),
     clock: hasty,
@@ -105,4 +109,74 @@ test('one that somebody took down meanwhile is not waited for', async () => {
     exitCode: EXIT.unreachable,
   });
   expect(asked).toBe(1);
+});
+
+/** How a director answers in JSON, problems included. */
+function say(response: ServerResponse, status: number, body: object): void {
+  const type = status < 400 ? 'application/json' : 'application/problem+json';
+  response.writeHead(status, { 'content-type': type }).end(JSON.stringify(body));
+}
+
+test('a command that its ledger does not know is sent again as the same one, until it does', async () => {
+  const completed = { type: 'completed', command: 'c', deployments: [] };
+  const taken: Message[] = [];
+  const pubsub = await reachCloud({ project: PROJECT, endpoint: running.origin, local: undefined }).pubsub();
+  const [created] = await pubsub.topic('deploy').createSubscription('forgetful');
+  const subscription = pubsub.subscription(created.name);
+  subscription.on('message', (message: Message) => {
+    taken.push(message);
+    message.ack();
+  });
+  try {
+    // The first is acknowledged and lost; of the second it knows.
+    const forgetful = await clientOf((_, response) => {
+      if (taken.length < 2) say(response, 404, { detail: 'There is no such command.' });
+      else say(response, 200, { answer: completed });
+    });
+    expect(await forgetful.ask('deploy', 'flow', { dataflow: 'flow' })).toMatchObject(completed);
+    const [first, second] = taken;
+    expect(second?.attributes).toEqual(first?.attributes);
+    expect(second?.data).toEqual(first?.data);
+    expect(second?.id).not.toBe(first?.id);
+  } finally {
+    await subscription.close();
+    await pubsub.close();
+  }
+});
+
+test.each([
+  [
+    'itself',
+    (response: ServerResponse) =>
+      say(response, 403, { detail: 'you@x is not on this list.', fix: 'add it to director.allowed_callers' }),
+    'you@x is not on this list.; add it to director.allowed_callers',
+  ],
+  [
+    'by what stands before it',
+    (response: ServerResponse) => response.writeHead(403).end('<html>'),
+    'it answers 403; add yourself to director.allowed_callers',
+  ],
+])('one that does not let us ask, %s, is listened to however long it takes', async (_, refuse, because) => {
+  const completed = { type: 'completed', command: 'c', deployments: [] };
+  const told: string[] = [];
+  let asked = 0;
+  const pubsub = await reachCloud({ project: PROJECT, endpoint: running.origin, local: undefined }).pubsub();
+  const closed = await clientOf((_request, response) => {
+    asked++;
+    refuse(response);
+    // Longer than one that is out of reach is waited for.
+    if (asked === 100)
+      void pubsub.topic('director-events').publishMessage({
+        data: Buffer.from(JSON.stringify({ ...completed, command: `${run}.deploy.flow` })),
+        attributes: { 'ce-id': 'e', correlationid: run },
+      });
+  });
+  try {
+    const answer = await closed.ask('deploy', 'flow', {}, (text) => told.push(text));
+    expect(answer).toMatchObject({ type: 'completed' });
+    expect(asked).toBeGreaterThanOrEqual(100);
+    expect(told).toEqual([`the director does not let us ask how it goes, and is listened to: ${because}`]);
+  } finally {
+    await pubsub.close();
+  }
 });

@@ -10,6 +10,7 @@ import { COMMAND_PREFIX, toAttributes } from '@service-director/shared/contract/
 import type { CommandType } from '@service-director/shared/contract/command.ts';
 import { DirectorEvent, isTerminal, type TerminalEvent } from '@service-director/shared/contract/event.ts';
 import { timestamp } from '@service-director/shared/kit/clock.ts';
+import { z } from 'zod';
 import type { RunContext } from './context.ts';
 import { EXIT, Failure } from './failure.ts';
 import { listenToDirector } from './listening.ts';
@@ -32,6 +33,20 @@ export interface DirectorClient {
 /** Silence after which the director is asked, and how often then. Milliseconds. */
 const LATE_MS = 5_000;
 const ASK_MS = 3_000;
+/** How long a command may be on its way before one that the director does not know is sent again. Milliseconds. */
+const AGAIN_MS = 15_000;
+
+/** What the director says of a command when it is asked. */
+type Word =
+  | { readonly state: 'answered'; readonly answer: TerminalEvent }
+  | { readonly state: 'at-work' }
+  /** It never got it, or lost it. */
+  | { readonly state: 'unknown' }
+  /** It is there, and does not tell us. */
+  | { readonly state: 'denied'; readonly because: string };
+
+/** How it refuses. */
+const Refusal = z.object({ detail: z.string(), fix: z.string().optional() });
 
 type ClientContext = Pick<RunContext, 'run' | 'reach' | 'architecture' | 'clock' | 'emit' | 'signal'>;
 
@@ -62,7 +77,8 @@ export async function directorClient(
     },
   });
 
-  async function send(type: CommandType, id: string, data: object): Promise<void> {
+  /** What is called sends the command; sent again it is the same one, and has no second effect. */
+  function sender(type: CommandType, id: string, data: object): () => Promise<void> {
     const name = topics.commands[type];
     const topic = senders.get(name) ?? pubsub.topic(name, { batching: { maxMessages: 1 } });
     senders.set(name, topic);
@@ -73,31 +89,55 @@ export async function directorClient(
       time: timestamp(clock.now()),
       correlationId: run,
     };
-    await topic.publishMessage({
-      data: Buffer.from(JSON.stringify(data)),
-      attributes: toAttributes(envelope),
-    });
+    const message = { data: Buffer.from(JSON.stringify(data)), attributes: toAttributes(envelope) };
+    return async () => void (await topic.publishMessage(message));
   }
 
-  /** The answer as the director's ledger has it; undefined while there is none. Rejects when the director does not answer. */
-  async function look(id: string): Promise<TerminalEvent | undefined> {
+  /** What the director's ledger says of it. Rejects when the director does not answer. */
+  async function look(id: string): Promise<Word> {
     if (url === undefined) throw removed();
     const response = await fetch(`${url}/commands/${encodeURIComponent(id)}`, {
       headers: await reach.authorization(url),
       signal: AbortSignal.any([signal, AbortSignal.timeout(10_000)]),
     });
+    const text = await response.text();
     // A front that finds nobody behind it answers in its own way.
-    if (!/json/.test(response.headers.get('content-type') ?? ''))
-      throw new Error(`it answers ${response.status}`);
-    if (!response.ok) return undefined;
-    const body = (await response.json()) as { answer?: unknown };
-    const answer = DirectorEvent.safeParse(body.answer);
-    return answer.success && isTerminal(answer.data) ? answer.data : undefined;
+    const isOwn = /json/.test(response.headers.get('content-type') ?? '');
+    if (response.status === 401 || response.status === 403)
+      return { state: 'denied', because: denial(isOwn ? text : '{}', response.status) };
+    if (isOwn && response.status === 404) return { state: 'unknown' };
+    if (!isOwn || !response.ok) throw new Error(`it answers ${response.status}`);
+    const answer = DirectorEvent.safeParse((JSON.parse(text) as { answer?: unknown }).answer);
+    return answer.success && isTerminal(answer.data)
+      ? { state: 'answered', answer: answer.data }
+      : { state: 'at-work' };
+  }
+
+  /** What is called asks on behalf of one command: gives the answer, or undefined while there is none. */
+  function asker(
+    id: string,
+    send: () => Promise<void>,
+    onWaiting: (because: string) => void,
+  ): () => Promise<TerminalEvent | undefined> {
+    let sentAt = clock.now();
+    let denied: string | undefined;
+    return async () => {
+      const word = await look(id);
+      if (word.state === 'denied' && word.because !== denied) onWaiting(word.because);
+      denied = word.state === 'denied' ? word.because : undefined;
+      if (word.state === 'unknown' && clock.now() - sentAt >= AGAIN_MS) {
+        // A director took it whose ledger is gone; or it is still on its way, and counts once.
+        sentAt = clock.now();
+        // What cannot be sent now is sent the next time.
+        await send().catch(() => {});
+      }
+      return word.state === 'answered' ? word.answer : undefined;
+    };
   }
 
   /** Asks for as long as nothing is heard; ends when told to, with undefined, or when there is an answer. */
   async function lookWhileSilent(
-    id: string,
+    ask: () => Promise<TerminalEvent | undefined>,
     stop: AbortSignal,
     onWaiting: (because: string) => void,
   ): Promise<TerminalEvent | undefined> {
@@ -106,7 +146,7 @@ export async function directorClient(
       await clock.sleep(ASK_MS, stop).catch(() => {});
       if (stop.aborted || clock.now() - heardAt < LATE_MS) continue;
       try {
-        const answer = await look(id);
+        const answer = await ask();
         if (answer) return answer;
         lostAt = undefined;
       } catch (error) {
@@ -128,18 +168,20 @@ export async function directorClient(
   return {
     async ask(type, name, data, onWaiting = () => {}) {
       const id = `${run}.${type}.${name}`;
+      const send = sender(type, id, data);
       const stop = new AbortController();
       const answered = new Promise<TerminalEvent>((resolve, reject) => {
         waiting.set(id, resolve);
         signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-        lookWhileSilent(id, AbortSignal.any([signal, stop.signal]), onWaiting).then(
+        const asking = asker(id, send, onWaiting);
+        lookWhileSilent(asking, AbortSignal.any([signal, stop.signal]), onWaiting).then(
           (answer) => answer && resolve(answer),
           reject,
         );
       });
       answered.catch(() => {});
       try {
-        await send(type, id, data);
+        await send();
         return await answered;
       } catch (error) {
         if (signal.aborted) throw signal.reason;
@@ -162,6 +204,11 @@ export async function directorClient(
       await pubsub.close().catch(() => {});
     },
   };
+}
+
+function denial(text: string, status: number): string {
+  const { detail, fix } = Refusal.safeParse(JSON.parse(text)).data ?? { detail: `it answers ${status}` };
+  return `the director does not let us ask how it goes, and is listened to: ${detail}; ${fix ?? 'add yourself to director.allowed_callers'}`;
 }
 
 function outOfReach(cause: unknown): Failure {

@@ -1,14 +1,17 @@
 /** Takes an architecture down: its dataflows by the director, then what the director stands on. */
 import { infrastructureUnits } from '@service-director/shared/engine/infrastructure.ts';
-import { type UnitId, unitId } from '@service-director/shared/model/unit.ts';
-import type { RunContext } from './context.ts';
+import { unitsOf } from '@service-director/shared/engine/units.ts';
+import { type Unit, type UnitId, unitId } from '@service-director/shared/model/unit.ts';
+import { dataflowsOf, type RunContext } from './context.ts';
 import { directorClient } from './director-client.ts';
 import type { Summary } from './event.ts';
-import { Failure } from './failure.ts';
-import { findDirector, locateDirector } from './phases/bootstrap.ts';
+import { EXIT, Failure } from './failure.ts';
+import { observeUnit } from './observe.ts';
+import { demandNoneElsewhere, locateDirector, noDirector } from './phases/bootstrap.ts';
 import { commandAll } from './phases/command.ts';
-import { findWorld } from './phases/preflight.ts';
-import { remove } from './phases/units.ts';
+import { findWorld, type World } from './phases/preflight.ts';
+import { planRemoval, remove } from './phases/units.ts';
+import { othersOf } from './stacks.ts';
 import { inPhase, summarize } from './up.ts';
 
 export interface DownOptions {
@@ -23,26 +26,12 @@ export async function down(context: RunContext, options: DownOptions = {}): Prom
   return inPhase('teardown', () => takeDown(context, options), context);
 }
 
-async function takeDown(
-  context: RunContext,
-  { keepDirector, testRun, dryRun }: DownOptions,
-): Promise<Summary> {
+async function takeDown(context: RunContext, options: DownOptions): Promise<Summary> {
   const world = await findWorld(context);
-  const directorUrl = await findDirector(context);
-  const client = await directorClient(() => locateDirector(context), context);
-  const more = () => ({ test_run: testRun ?? false, dry_run: dryRun ?? false });
-  // Of dataflows that are described no more only the director knows: it is asked for all that it has.
-  const dataflows = [context.dataflow ?? 'all'];
-  let summary: Summary;
-  try {
-    const answers = await commandAll(
-      { type: 'teardown', phase: 'teardown', client, directorUrl, more, dataflows },
-      context,
-    );
-    summary = summarize(answers, {}, context);
-  } finally {
-    await client.close();
-  }
+  const directorUrl = await locateDirector(context);
+  if (directorUrl === undefined) return withoutDirector(world, options, context);
+  const summary = await byDirector(directorUrl, options, context);
+  const { keepDirector, dryRun } = options;
   if (keepDirector || dryRun || context.dataflow !== undefined || context.directorUrl !== undefined)
     return summary;
 
@@ -54,7 +43,105 @@ async function takeDown(
       kept: [...summary.kept, { unit: `service/${context.architecture.director.name}`, because }],
     };
   }
-  const units = infrastructureUnits(context.architecture, { ...world, directorImage: 'going@sha256:0' });
+  return removeInfrastructure(infrastructureOf(world, context), summary, context);
+}
+
+/** The dataflows, taken down by the director. */
+async function byDirector(
+  directorUrl: string,
+  { testRun, dryRun }: DownOptions,
+  context: RunContext,
+): Promise<Summary> {
+  const client = await directorClient(() => locateDirector(context), context);
+  const more = () => ({ test_run: testRun ?? false, dry_run: dryRun ?? false });
+  // Of dataflows that are described no more only the director knows: it is asked for all that it has.
+  const dataflows = [context.dataflow ?? 'all'];
+  try {
+    const answers = await commandAll(
+      { type: 'teardown', phase: 'teardown', client, directorUrl, more, dataflows },
+      context,
+    );
+    return summarize(answers, {}, context);
+  } finally {
+    await client.close();
+  }
+}
+
+/**
+ * A down that broke off after the director's service was gone is finished from here: nothing of the dataflows is left
+ * then but what stays. Otherwise it takes a director.
+ */
+async function withoutDirector(
+  world: World,
+  { keepDirector, dryRun }: DownOptions,
+  context: RunContext,
+): Promise<Summary> {
+  await demandNoneElsewhere(context);
+  if (keepDirector || context.dataflow !== undefined) throw noDirector(context);
+  const { director, project_id } = context.architecture;
+  const { going, kept } = await remainsOf(world, context);
+  if (going.length > 0)
+    throw new Failure(
+      `There is no director ${director.name} in ${project_id} to remove ${going.join(', ')}`,
+      { exitCode: EXIT.unreachable, fix: 'run conductor up, then conductor down' },
+    );
+  const summary: Summary = { created: 0, updated: 0, deleted: 0, unchanged: 0, kept, urls: {} };
+  if (dryRun) return summary;
+  const units = await thoseThere(infrastructureOf(world, context), context);
+  return removeInfrastructure(units, summary, context);
+}
+
+/** What there is of the dataflows: what would have to go, and what stays, with the reason. */
+async function remainsOf(
+  world: World,
+  context: RunContext,
+): Promise<{ going: UnitId[]; kept: { unit: UnitId; because: string }[] }> {
+  const units = new Map<UnitId, Unit>();
+  const keep = new Map<UnitId, string>();
+  for (const dataflow of dataflowsOf(context)) {
+    const images = Object.fromEntries(Object.keys(dataflow.services).map((name) => [name, ANY_IMAGE]));
+    for (const unit of unitsOf(context.architecture, dataflow, { ...world, images })) {
+      units.set(unit.id, unit);
+      if (dataflow.lifecycle.strategy === 'permanent') keep.set(unit.id, 'the dataflow is permanent');
+    }
+  }
+  // Grants go and stay with what they are on.
+  const things = [...units.values()].filter(({ kind }) => kind !== 'grants');
+  const [there, plan] = await Promise.all([
+    thoseThere(things, context),
+    planRemoval([...units.values()], keep, context),
+  ]);
+  const reasons = new Map(plan.units.map(({ id, kept }) => [id, kept]));
+  return {
+    going: there.flatMap(({ id }) => (reasons.get(id) === undefined ? [id] : [])),
+    kept: there.flatMap(({ id }) => {
+      const because = reasons.get(id);
+      return because === undefined ? [] : [{ unit: id, because }];
+    }),
+  };
+}
+
+/** Those of the units that are there and ours, or cannot be seen; grants with what they are on. */
+async function thoseThere(units: readonly Unit[], context: RunContext): Promise<Unit[]> {
+  const seen = await Promise.all(units.map((unit) => observeUnit(unit, new Map(), context)));
+  const gone = new Set(
+    seen.filter(({ state }) => state === 'missing' || state === 'foreign').map(({ unit }) => unit),
+  );
+  return units.filter(({ id, kind }) => !gone.has(kind === 'grants' ? id.slice('grants/'.length) : id));
+}
+
+/** Stands for the image of what goes. */
+const ANY_IMAGE = 'going@sha256:0';
+
+function infrastructureOf(world: World, { architecture }: RunContext): Unit[] {
+  return infrastructureUnits(architecture, { ...world, directorImage: ANY_IMAGE });
+}
+
+async function removeInfrastructure(
+  units: readonly Unit[],
+  summary: Summary,
+  context: RunContext,
+): Promise<Summary> {
   const outcomes = await remove(units, repositoriesInUse(summary, context), 'teardown', context);
   const kept = [...outcomes].flatMap(([unit, outcome]) =>
     outcome.status === 'kept' ? [{ unit, because: outcome.because }] : [],
@@ -75,27 +162,4 @@ function repositoriesInUse({ kept }: Summary, { architecture }: RunContext): Map
         `service/${name} runs from an image in it`,
       ]),
   );
-}
-
-/** Other architectures that this director has anything of. */
-async function othersOf(url: string, { reach, architecture, signal }: RunContext): Promise<string[]> {
-  const headers = await reach.authorization(url);
-  const response = await fetch(`${url}/stacks`, {
-    headers,
-    signal: AbortSignal.any([signal, AbortSignal.timeout(15_000)]),
-  }).catch((error) => {
-    throw Failure.from(error, 'asking the director what else it looks after');
-  });
-  if (!response.ok)
-    throw new Failure(`The director does not tell what else it looks after: it answers ${response.status}`, {
-      fix: 'run it with --keep-director',
-    });
-  const { stacks } = (await response.json()) as { stacks: { scope: string; units: number }[] };
-  return [
-    ...new Set(
-      stacks
-        .filter(({ scope, units }) => scope !== architecture.scope && units > 0)
-        .map(({ scope }) => scope),
-    ),
-  ];
 }

@@ -31,6 +31,18 @@ export class Failure extends Error {
     this.fix = options.fix;
   }
 
+  /** One for all of them; its exit code is that of the first. */
+  static ofAll(failures: readonly Failure[]): Failure {
+    const [first] = failures;
+    if (first && failures.length === 1) return first;
+    const fixes = new Set(failures.map(({ fix }) => fix).filter((fix) => fix !== undefined));
+    return new Failure(failures.map(({ message }) => message).join('\n'), {
+      exitCode: first?.exitCode ?? EXIT.failed,
+      fix: fixes.size > 0 ? [...fixes].join('; ') : undefined,
+      cause: first,
+    });
+  }
+
   /** Anything thrown; `doing` says during what, as a noun: `the build of api`. */
   static from(error: unknown, doing: string): Failure {
     if (error instanceof Failure) return error;

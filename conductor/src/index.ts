@@ -43,7 +43,7 @@ export function conductor(options: ConductorOptions): Conductor {
     const run = `${operation}-${randomBytes(6).toString('hex')}`;
     const seconds = (): number => (systemClock.now() - began) / 1000;
     try {
-      const context = await openRun(options, run);
+      const context = await openRun(options, run, operation);
       for (const diagnostic of context.loaded.diagnostics) emit({ type: 'diagnostic', diagnostic });
       emit({
         type: 'started',

@@ -63,8 +63,14 @@ export class RunTimedOut extends Failure {
 }
 
 /** For a run that may make things: on a local cloud that is started if need be, and with an end to its time. */
-export async function openRun(options: ConductorOptions, run: string): Promise<OpenRun> {
+export async function openRun(
+  options: ConductorOptions,
+  run: string,
+  operation: 'up' | 'down' | 'plan',
+): Promise<OpenRun> {
   const subject = subjectOf(options);
+  // What is described no more, the director can still take down.
+  if (operation !== 'down') demandDataflow(subject.architecture, options.dataflow);
   const { project_id: project } = subject.architecture;
   const cloud = options.local ? await joinLocalCloud({ project, ...options.local }, programOf()) : undefined;
   const context = contextOf(options, run, subject, cloud);
@@ -87,7 +93,9 @@ export async function openRun(options: ConductorOptions, run: string): Promise<O
 /** For a look at what is there: nothing is started and nothing made. Throws a Failure where no local cloud runs. */
 export function openLook(options: ConductorOptions, run: string): RunContext {
   const cloud = options.local ? demandLocalCloud(options.local.dir) : undefined;
-  return contextOf(options, run, subjectOf(options), cloud);
+  const subject = subjectOf(options);
+  demandDataflow(subject.architecture, options.dataflow);
+  return contextOf(options, run, subject, cloud);
 }
 
 /** What a run is about. */
@@ -96,11 +104,9 @@ interface Subject {
   readonly architecture: Hydrated;
 }
 
-function subjectOf({ architecture: path, cwd, environment, dataflow }: ConductorOptions): Subject {
+function subjectOf({ architecture: path, cwd, environment }: ConductorOptions): Subject {
   const loaded = loadArchitecture(path, cwd ?? process.cwd());
-  const architecture = hydrated(loaded, environment);
-  demandDataflow(architecture, dataflow);
-  return { loaded, architecture };
+  return { loaded, architecture: hydrated(loaded, environment) };
 }
 
 function contextOf(

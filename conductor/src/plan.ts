@@ -1,32 +1,58 @@
-/** What an up would do, and nothing done: the director's plans where there is a director, else from here. */
+/** What an up would do, and nothing done: what the director stands on, then the director's own plans where there is one. */
 import type { PlanSummary } from '@service-director/shared/contract/event.ts';
 import { infrastructureUnits } from '@service-director/shared/engine/infrastructure.ts';
-import { dataflowsOf, type RunContext } from './context.ts';
+import type { Plan } from '@service-director/shared/engine/plan.ts';
+import { UNKNOWN } from '@service-director/shared/model/unit.ts';
+import type { RunContext } from './context.ts';
 import { directorClient } from './director-client.ts';
 import { Failure } from './failure.ts';
-import { findDirector, locateDirector } from './phases/bootstrap.ts';
-import { findImages } from './phases/build.ts';
+import { demandNoneElsewhere, locateDirector } from './phases/bootstrap.ts';
+import { findDirectorImage, findImages, type Images } from './phases/build.ts';
 import { commandAll } from './phases/command.ts';
-import { findWorld } from './phases/preflight.ts';
+import { findWorld, type World } from './phases/preflight.ts';
 import { planUnits } from './phases/units.ts';
+import { forgottenNotes } from './stacks.ts';
 
 export interface PlanResult {
-  readonly plans: readonly {
-    readonly stack: string;
-    readonly operation: string;
-    readonly plan: PlanSummary;
-  }[];
-  /** Why part of it could not be planned. */
+  readonly plans: readonly StackPlan[];
+  /** Why part of it could not be planned, and what else is to be known. */
   readonly notes: readonly string[];
+}
+
+interface StackPlan {
+  readonly stack: string;
+  readonly operation: string;
+  readonly plan: PlanSummary;
 }
 
 export async function plan(context: RunContext): Promise<PlanResult> {
   const world = await findWorld(context);
-  const directorUrl = await findDirector(context).catch((error) => {
-    if (error instanceof Failure) return undefined;
-    throw error;
-  });
-  if (directorUrl === undefined) return planFromHere(world, context);
+  const [directorUrl] = await Promise.all([locateDirector(context), demandNoneElsewhere(context)]);
+  // A director that was named is neither built nor deployed.
+  const ground = context.directorUrl === undefined ? [planBootstrap(world, context)] : [];
+  if (directorUrl === undefined) {
+    const notes = ['there is no director yet: it would be deployed first, and would plan the dataflows'];
+    return { plans: await Promise.all(ground), notes };
+  }
+  const [grounds, dataflows, forgotten] = await Promise.all([
+    Promise.all(ground),
+    planDataflows(directorUrl, context),
+    forgottenNotes(directorUrl, context),
+  ]);
+  return { plans: [...grounds, ...dataflows.plans], notes: [...dataflows.notes, ...forgotten] };
+}
+
+/** What the director stands on, and itself. An image that is still to be built differs from the one that runs. */
+async function planBootstrap(world: World, context: RunContext): Promise<StackPlan> {
+  const directorImage = (await findDirectorImage(context)) ?? UNKNOWN;
+  const directorEnv = context.reach.local?.directorEnv ?? {};
+  const units = infrastructureUnits(context.architecture, { ...world, directorImage, directorEnv });
+  const made = await planUnits(units, [], context);
+  return { stack: made.stack, operation: 'bootstrap', plan: summaryOf(made) };
+}
+
+/** By the director: of all dataflows, what a setup would do, and what a deploy of the images that are there. */
+async function planDataflows(directorUrl: string, context: RunContext): Promise<PlanResult> {
   const client = await directorClient(() => locateDirector(context), context);
   const dry = { dry_run: true };
   try {
@@ -38,63 +64,49 @@ export async function plan(context: RunContext): Promise<PlanResult> {
       if (error instanceof Failure) return error;
       throw error;
     });
-    const notes =
-      images instanceof Failure ? [`${images.message}: the deployment of services is not planned`] : [];
+    const more = (dataflow: string) => ({
+      ...dry,
+      images: images instanceof Failure ? {} : imagesOf(dataflow, images, context),
+    });
     const deploys =
       images instanceof Failure
         ? []
-        : await commandAll(
-            {
-              type: 'deploy',
-              phase: 'deploy',
-              client,
-              directorUrl,
-              more: (dataflow) => {
-                const services = Object.keys(
-                  dataflowsOf(context).find(({ name }) => name === dataflow)?.services ?? {},
-                );
-                return {
-                  ...dry,
-                  images: Object.fromEntries(
-                    Object.entries(images).filter(([name]) => services.includes(name)),
-                  ),
-                };
-              },
-            },
-            context,
-          );
+        : await commandAll({ type: 'deploy', phase: 'deploy', client, directorUrl, more }, context);
     const deployments = [...setups, ...deploys].flatMap((answer) => answer.deployments);
     return {
       plans: deployments.flatMap(({ stack, operation, plan: summary }) =>
         summary ? [{ stack, operation, plan: summary }] : [],
       ),
-      notes,
+      notes:
+        images instanceof Failure ? [`${images.message}: the deployment of services is not planned`] : [],
     };
   } finally {
     await client.close();
   }
 }
 
-/** On an empty project there is no director to ask: what it stands on comes first. */
-async function planFromHere(world: { projectNumber: string }, context: RunContext): Promise<PlanResult> {
-  const units = infrastructureUnits(context.architecture, world);
-  const made = await planUnits(units, [], context);
+/** Those of the dataflow's own services. */
+function imagesOf(dataflow: string, images: Images, context: RunContext): Images {
+  const services = context.architecture.dataflows[dataflow]?.services ?? {};
+  return Object.fromEntries(Object.entries(images).filter(([name]) => Object.hasOwn(services, name)));
+}
+
+function summaryOf(made: Plan): PlanSummary {
   const changing = made.units.filter(({ change }) => change.action !== 'none');
-  const summary: PlanSummary = {
+  return {
     hash: made.hash,
     changes: changing.map(({ id, change }) => ({
       unit: id,
       action: change.action,
       ...(change.action === 'update' ? { fields: [...change.fields] } : {}),
+      ...(change.action === 'replace' ? { because: change.because } : {}),
     })),
     kept: [],
     refused: made.units.flatMap(({ id, refused }) => (refused ? [{ unit: id, ...refused }] : [])),
     grants: made.grants.map((grant) => ({ ...grant })),
-    unchanged: made.units.length - changing.length,
+    unchanged: made.units.filter(({ change, refused }) => change.action === 'none' && !refused).length,
     seconds: made.seconds,
     critical_path: [...made.criticalPath],
     warnings: [...made.warnings],
   };
-  const notes = ['there is no director yet: it would be deployed first, and would plan the dataflows'];
-  return { plans: [{ stack: made.stack, operation: 'bootstrap', plan: summary }], notes };
 }

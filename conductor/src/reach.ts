@@ -44,6 +44,22 @@ export function reachCloud({ project, endpoint, local }: ReachOptions): Reach {
       storage.baseUrl = `${endpoint}/storage/v1`;
       return storage;
     },
+    async runEverywhere() {
+      const [{ default: api }, { GoogleAuth }] = await Promise.all([
+        import('./clients/run.ts'),
+        import('./clients/auth.ts'),
+      ]);
+      const auth =
+        endpoint === undefined
+          ? new GoogleAuth({ projectId: project, scopes: 'https://www.googleapis.com/auth/cloud-platform' })
+          : new GoogleAuth({ authClient: await noCredentials() });
+      return new api.run_v1.Run({
+        auth,
+        retry: false,
+        timeout: OUT_OF_REACH_MS / 3,
+        ...(endpoint === undefined ? {} : { rootUrl: `${endpoint}/` }),
+      });
+    },
     authorization: (audience) => (endpoint === undefined ? identityToken(audience) : localToken(endpoint)),
   };
 }

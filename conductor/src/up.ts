@@ -14,12 +14,13 @@ import { dataflowsOf, type RunContext } from './context.ts';
 import { directorClient } from './director-client.ts';
 import type { Phase, Summary } from './event.ts';
 import { Failure } from './failure.ts';
-import { bootstrap, findDirector, locateDirector } from './phases/bootstrap.ts';
+import { bootstrap, demandNoneElsewhere, findDirector, locateDirector } from './phases/bootstrap.ts';
 import { buildAll, findImages, foundation, type Images } from './phases/build.ts';
 import { commandAll } from './phases/command.ts';
 import { identities } from './phases/identities.ts';
 import { findWorld, preflight } from './phases/preflight.ts';
 import { verifyGrants, verifyServices } from './phases/verify.ts';
+import { forgottenNotes } from './stacks.ts';
 
 export interface UpOptions {
   /** Only these phases; all by default. */
@@ -42,8 +43,12 @@ export async function up(context: RunContext, options: UpOptions = {}): Promise<
   const client = once(() => directorClient(() => locateDirector(context), context));
 
   const world = await findWorld(context);
+  // Known by the time that anything is made in a region.
+  const alone = runs('bootstrap') ? demandNoneElsewhere(context) : Promise.resolve();
+  alone.catch(() => {});
   if (runs('preflight')) await phase('preflight', () => preflight(world, context));
   if (runs('identities')) await phase('identities', () => identities(world, context));
+  await alone;
 
   /** What both branches stand on, made once. */
   const ground = once(() => foundation(world, runs('build') ? 'build' : 'bootstrap', context));
@@ -63,6 +68,8 @@ export async function up(context: RunContext, options: UpOptions = {}): Promise<
       );
     });
 
+  const needsUrl = runs('bootstrap') || runs('setup') || runs('deploy');
+
   async function build(): Promise<Images | undefined> {
     if (!runs('build')) return undefined;
     return phase('build', async () => {
@@ -72,7 +79,7 @@ export async function up(context: RunContext, options: UpOptions = {}): Promise<
   }
 
   async function setUp(): Promise<void> {
-    if (runs('bootstrap') || runs('setup') || runs('deploy')) await directorUrl();
+    if (needsUrl) await directorUrl();
     if (runs('setup')) await command('dataflow-setup', 'setup', () => ({}));
     if (runs('verify-grants')) await phase('verify-grants', () => verifyGrants(world, context));
   }
@@ -83,11 +90,18 @@ export async function up(context: RunContext, options: UpOptions = {}): Promise<
       const images = built ?? (await findImages(context));
       await command('deploy', 'deploy', (dataflow) => ({ images: imagesOf(dataflow, images, context) }));
     }
+    // Asked beside what takes longer.
+    const notes = needsUrl ? forgottenNotes(await directorUrl(), context) : Promise.resolve([]);
+    notes.catch(() => {});
     const urls = runs('verify-services') ? await phase('verify-services', () => verifyServices(context)) : {};
-    const needsUrl = runs('bootstrap') || runs('setup') || runs('deploy');
+    for (const message of await notes) context.emit({ type: 'note', message });
     return { directorUrl: needsUrl ? await directorUrl() : '', summary: summarize(answers, urls, context) };
   } finally {
-    if (client.made()) await (await client()).close().catch(() => {});
+    // Nothing of the end may take the place of the failure that led to it.
+    if (client.made())
+      await client()
+        .then((made) => made.close())
+        .catch(() => {});
   }
 }
 

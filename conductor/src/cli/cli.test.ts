@@ -130,6 +130,12 @@ test.each([
   expect(stderr).toMatch(message);
 });
 
+test('down takes a dataflow that is described no more: only the director knows of it', async () => {
+  const { code, stderr } = await call('down', '--dataflow', 'old', '--endpoint', 'http://127.0.0.1:1');
+  expect(code).toBe(69);
+  expect(stderr).not.toContain('There is no dataflow');
+});
+
 test('a cloud that cannot be reached ends with 69', async () => {
   const { code, stderr } = await call('plan', '--endpoint', 'http://127.0.0.1:1');
   expect(code).toBe(69);

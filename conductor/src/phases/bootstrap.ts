@@ -1,8 +1,9 @@
 /** The director: built, deployed, and waited for until it takes commands. */
 
-import { found } from '@service-director/shared/cloud/error.ts';
+import { CloudError, found } from '@service-director/shared/cloud/error.ts';
 import { infrastructureUnits } from '@service-director/shared/engine/infrastructure.ts';
 import { unitId } from '@service-director/shared/model/unit.ts';
+import { ownerLabels } from '@service-director/shared/resources/mark.ts';
 import type { Builder } from '../builders/builder.ts';
 import type { RunContext } from '../context.ts';
 import { EXIT, Failure } from '../failure.ts';
@@ -40,11 +41,58 @@ export async function bootstrap(
 export async function findDirector(context: RunContext): Promise<string> {
   const url = await locateDirector(context);
   if (url !== undefined) return url;
-  const { director, project_id } = context.architecture;
-  throw new Failure(`There is no director ${director.name} in ${project_id}`, {
+  await demandNoneElsewhere(context);
+  throw noDirector(context);
+}
+
+export function noDirector({ architecture: { director, project_id } }: RunContext): Failure {
+  return new Failure(`There is no director ${director.name} in ${project_id}`, {
     exitCode: EXIT.unreachable,
     fix: 'run conductor up',
   });
+}
+
+/** A second director, in another region, would take the commands that are meant for the first. Throws a Failure when there is one. */
+export async function demandNoneElsewhere(context: RunContext): Promise<void> {
+  if (context.directorUrl !== undefined) return;
+  const { director, project_id } = context.architecture;
+  const regions = await regionsOfDirector(context);
+  const elsewhere = regions.filter((region) => region !== director.deployment.region);
+  if (elsewhere.length === 0) return;
+  const others = elsewhere.join(', ');
+  throw new Failure(
+    `The director ${director.name} of ${project_id} runs in ${others} already, not in ${director.deployment.region}`,
+    {
+      fix: `set director.deployment.region to ${others}, or give this director another name and topic_prefix`,
+    },
+  );
+}
+
+/** Where services bear the mark of this director's own. */
+async function regionsOfDirector({ reach, architecture }: RunContext): Promise<string[]> {
+  const { director, project_id } = architecture;
+  const owner = { scope: director.name, dataflow: director.infrastructure };
+  const marks = Object.entries(ownerLabels(owner)).map(([name, value]) => `${name}=${value}`);
+  const run = await reach.runEverywhere();
+  const asked = { parent: `projects/${project_id}/locations/-`, labelSelector: marks.join(',') };
+  try {
+    const { data } = await run.projects.locations.services.list(asked);
+    return (data.items ?? []).flatMap(({ metadata }) => {
+      const region = metadata?.labels?.[REGION_LABEL];
+      return metadata?.name === director.name && region ? [region] : [];
+    });
+  } catch (error) {
+    if (isOff(error)) return [];
+    throw Failure.from(error, 'looking for the director in all regions');
+  }
+}
+
+/** Cloud Run's own, on what its older API shows. */
+const REGION_LABEL = 'cloud.googleapis.com/location';
+
+/** Where the whole API is off, nothing of it is there. */
+function isOff(error: unknown): boolean {
+  return CloudError.from(error).reason === 'api-disabled';
 }
 
 /** Undefined when there is none. */
@@ -54,6 +102,7 @@ export async function locateDirector(context: RunContext): Promise<string | unde
   const run = await context.reach.cloud.run();
   const name = `projects/${project_id}/locations/${director.deployment.region}/services/${director.name}`;
   const live = await found(run.projects.locations.services.get({ name })).catch((error) => {
+    if (isOff(error)) return undefined;
     throw Failure.from(error, 'looking for the director');
   });
   return live?.data.uri ?? undefined;

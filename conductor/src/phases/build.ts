@@ -1,6 +1,7 @@
 /** Images of all services, side by side: those whose content is in the registry already are not built again. */
 
 import { join, resolve } from 'node:path';
+import { CloudError } from '@service-director/shared/cloud/error.ts';
 import { infrastructureNames, infrastructureUnits } from '@service-director/shared/engine/infrastructure.ts';
 import { emailOf } from '@service-director/shared/model/grant.ts';
 import {
@@ -40,14 +41,7 @@ export async function buildAll(builder: Builder, context: RunContext): Promise<I
   const failures = results.flatMap((result) =>
     result.status === 'rejected' ? [Failure.from(result.reason, 'a build')] : [],
   );
-  const [first] = failures;
-  if (first)
-    throw failures.length === 1
-      ? first
-      : new Failure(failures.map(({ message }) => message).join('\n'), {
-          exitCode: first.exitCode,
-          fix: first.fix,
-        });
+  if (failures.length > 0) throw Failure.ofAll(failures);
   return Object.fromEntries(
     results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])),
   );
@@ -99,12 +93,30 @@ async function buildOne(service: HydratedService, builder: Builder, context: Run
 
 /** The director's own image: of the program that came with this conductor, or of the user's own. */
 export async function buildDirector(builder: Builder, context: RunContext): Promise<string> {
+  const made = directorImage(context);
+  return typeof made === 'string' ? made : buildImage(made, 'bootstrap', builder, context);
+}
+
+/** The director's image where it need not be built any more. */
+export async function findDirectorImage(context: RunContext): Promise<string | undefined> {
+  const made = directorImage(context);
+  if (typeof made === 'string') return made;
+  const digest = await digestOf(made.deployment, made.source.tag, context.reach.cloud).catch((error) => {
+    // Without the API there is no repository either.
+    if (CloudError.from(error).reason === 'api-disabled') return undefined;
+    throw Failure.from(error, `looking for the image of ${made.name}`);
+  });
+  return digest === undefined ? undefined : `${made.deployment.image}@${digest}`;
+}
+
+/** Named by its digest, or what to build it from. */
+function directorImage(context: RunContext): string | ToBuild {
   const { director } = context.architecture;
   const { deployment, name } = director;
   if (deployment.source_path === undefined && deployment.image.includes('@sha256:')) return deployment.image;
   const shipped = { name, folder: context.directorSource, module: '.', generated: {}, copies: {} };
   const source = deployment.source_path === undefined ? readSource(shipped) : sourceOf(director, context);
-  return buildImage({ name, deployment, source }, 'bootstrap', builder, context);
+  return { name, deployment, source };
 }
 
 interface ToBuild {

@@ -56,6 +56,7 @@ async function demandPermissions(world: World, context: RunContext): Promise<voi
     'pubsub.topics.publish',
     'resourcemanager.projects.setIamPolicy',
     'run.services.create',
+    'run.services.list',
     'storage.objects.create',
     ...[...used].flatMap((kind) => [
       ...kinds[kind as KindName].permissions.observe,
