@@ -96,7 +96,7 @@ function readOr(path: string): string {
   }
 }
 
-/** What `down` leaves of the director: its last words on commands, from its own ledger over HTTP. */
+/** All commands that the director knows, from its own ledger over HTTP. */
 export async function ledgerOf(origin: string, project: string): Promise<{ id: string; status: string }[]> {
   const service = (await (
     await fetch(`${origin}/v2/projects/${project}/locations/us-central1/services/service-director`)
@@ -106,8 +106,14 @@ export async function ledgerOf(origin: string, project: string): Promise<{ id: s
       headers: { 'metadata-flavor': 'Google' },
     })
   ).json()) as { access_token: string };
-  const response = await fetch(`${service.uri}/commands`, {
-    headers: { authorization: `Bearer ${token.access_token}` },
-  });
-  return ((await response.json()) as { commands: { id: string; status: string }[] }).commands;
+  const rows: { id: string; status: string }[] = [];
+  for (let page = ''; ; ) {
+    const response = await fetch(`${service.uri}/commands${page}`, {
+      headers: { authorization: `Bearer ${token.access_token}` },
+    });
+    const { commands, next } = (await response.json()) as { commands: typeof rows; next?: string };
+    rows.push(...commands);
+    if (next === undefined) return rows;
+    page = `?after=${encodeURIComponent(next)}`;
+  }
 }

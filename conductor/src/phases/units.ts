@@ -9,8 +9,8 @@ import type { EngineContext } from '@service-director/shared/engine/engine.ts';
 import { native } from '@service-director/shared/engine/native.ts';
 import { makePlan, type Plan } from '@service-director/shared/engine/plan.ts';
 import { never } from '@service-director/shared/kit/never.ts';
-import type { UnitState } from '@service-director/shared/model/state.ts';
-import { needsOf, resolve, stackOf, type Unit, type UnitId } from '@service-director/shared/model/unit.ts';
+import { stateOf, type UnitState } from '@service-director/shared/model/state.ts';
+import { needsOf, stackOf, type Unit, type UnitId } from '@service-director/shared/model/unit.ts';
 import type { RunContext } from '../context.ts';
 import type { Phase, TaskResult } from '../event.ts';
 import { Failure } from '../failure.ts';
@@ -39,7 +39,13 @@ export async function remove(
   context: RunContext,
 ): Promise<Map<UnitId, UnitOutcome>> {
   const plan = await planRemoval(units, keep, context, phase);
-  return carryOut(plan, [], units.map(stateOf), phase, context);
+  return carryOut(
+    plan,
+    [],
+    units.map((unit) => stateOf(unit, {})),
+    phase,
+    context,
+  );
 }
 
 /** What would go and what stays, and why; nothing is looked at. */
@@ -49,7 +55,12 @@ export async function planRemoval(
   context: RunContext,
   phase?: Phase | 'teardown',
 ): Promise<Plan> {
-  return planUnits([], units.map(stateOf), context, { ...(phase ? { phase } : {}), keep });
+  return planUnits(
+    [],
+    units.map((unit) => stateOf(unit, {})),
+    context,
+    { ...(phase ? { phase } : {}), keep },
+  );
 }
 
 export async function planUnits(
@@ -175,18 +186,3 @@ const PAST = {
   replace: 'replaced',
   delete: 'deleted',
 } as const;
-
-function stateOf(unit: Unit): UnitState {
-  const { id, engine, kind, owner, stage, protection } = unit;
-  return {
-    id,
-    engine,
-    kind,
-    spec: resolve(unit.spec, () => undefined),
-    needs: needsOf(unit),
-    owner,
-    stage,
-    outputs: {},
-    ...(protection === undefined ? {} : { protection }),
-  };
-}

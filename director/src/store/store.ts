@@ -76,10 +76,21 @@ export class Conflict extends Error {
   }
 }
 
-/** The store cannot be written or read: the disk is full, the network is gone. Nothing of the commit is there. */
+/**
+ * The store cannot be written or read: the disk is full, the network is gone. It may pass. Nothing of the commit is
+ * there, as far as can be known: over a network its answer may be lost. Look before trying again.
+ */
 export class StoreFailure extends Error {
   constructor(message: string, cause: unknown) {
     super(message, { cause });
     this.name = 'StoreFailure';
+  }
+}
+
+/** The store will never hold this: trying again is no use. */
+export class TooLarge extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'TooLarge';
   }
 }

@@ -85,10 +85,12 @@ export async function makePlan(request: PlanRequest): Promise<Plan> {
   const [wanted, removals] = [await planDesired(request), planObsolete(request)];
   const units = [...wanted, ...removals];
   const changing = units.filter(({ change, kept }) => change.action !== 'none' && kept === undefined);
+  const ids = new Set(changing.map(({ id }) => id));
+  const specs = new Map(request.desired.map(({ id, spec }) => [id, spec]));
   const nodes = changing.map((unit) => ({
     id: unit.id,
     seconds: unit.seconds,
-    after: unit.after.filter((id) => changing.some((other) => other.id === id)),
+    after: unit.after.filter((id) => ids.has(id)),
   }));
   const longest = criticalPath(nodes);
   return {
@@ -100,13 +102,7 @@ export async function makePlan(request: PlanRequest): Promise<Plan> {
     seconds: longest.seconds,
     criticalPath: longest.path,
     warnings: warningsOf(units),
-    hash: fingerprint(
-      changing.map(({ id, change }) => [
-        id,
-        change,
-        request.desired.find((unit) => unit.id === id)?.spec ?? null,
-      ]),
-    ),
+    hash: fingerprint(changing.map(({ id, change }) => [id, change, specs.get(id) ?? null])),
   };
 }
 
