@@ -24,7 +24,12 @@ function conductor(...args: string[]): void {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-if (process.argv.includes('--down')) {
+const [option, ...rest] = process.argv.slice(2);
+if (rest.length > 0 || (option !== undefined && option !== '--down')) {
+  console.error(`error: ${[option, ...rest].join(' ')}: the demo knows --down, and nothing else`);
+  process.exit(64);
+}
+if (option === '--down') {
   conductor('down', ARCHITECTURE, '--local');
   conductor('local', 'stop');
 } else {

@@ -28,7 +28,7 @@ export interface Reach {
 export interface LocalReach {
   readonly dir: string;
   /** More that the director finds in its environment: where its state is, and that this machine may call it. */
-  readonly directorEnv: Readonly<Record<string, string>>;
+  directorEnv(architecture: Hydrated): Readonly<Record<string, string>>;
   /** Makes the project if it is not there. */
   ensureProject(id: string): Promise<void>;
 }

@@ -156,10 +156,10 @@ export async function stopLocalCloud(dir: string): Promise<boolean> {
 export function localReach(dir: string, { origin }: LocalCloudFile): LocalReach {
   return {
     dir: resolve(dir),
-    directorEnv: {
-      DIRECTOR_STATE: `sqlite:${join(resolve(dir), 'director', 'state.sqlite')}`,
+    directorEnv: ({ project_id, director }) => ({
+      DIRECTOR_STATE: `sqlite:${join(resolve(dir), 'director', project_id, `${director.name}.sqlite`)}`,
       DIRECTOR_ACCESS: 'loopback',
-    },
+    }),
     async ensureProject(id) {
       const found = await fetch(`${origin}/v3/projects/${id}`);
       if (found.ok) return;

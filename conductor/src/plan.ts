@@ -45,7 +45,7 @@ export async function plan(context: RunContext): Promise<PlanResult> {
 /** What the director stands on, and itself. An image that is still to be built differs from the one that runs. */
 async function planBootstrap(world: World, context: RunContext): Promise<StackPlan> {
   const directorImage = (await findDirectorImage(context)) ?? UNKNOWN;
-  const directorEnv = context.reach.local?.directorEnv ?? {};
+  const directorEnv = context.reach.local?.directorEnv(context.architecture) ?? {};
   const units = infrastructureUnits(context.architecture, { ...world, directorImage, directorEnv });
   const made = await planUnits(units, [], context);
   return { stack: made.stack, operation: 'bootstrap', plan: summaryOf(made) };

@@ -36,6 +36,12 @@ const conductor = (...words: string[]): Promise<Ran> =>
 
 const last = ({ stdout }: Ran): object => JSON.parse(stdout.trim().split('\n').at(-1) ?? '{}');
 
+test('a plan of what is not there at all waits for nothing that only an up would do', async () => {
+  const ran = await conductor('plan');
+  expect(ran, ran.stderr).toMatchObject({ code: 0 });
+  expect(ran.stdout).toContain('"unit":"service/service-director","action":"create"');
+}, 60_000);
+
 test('ups beside each other, from nothing: they share what each of them makes, and all of them end well', async () => {
   const runs = await Promise.all([conductor('up'), conductor('up'), conductor('up')]);
   for (const ran of runs) {

@@ -23,7 +23,7 @@ export async function bootstrap(
 ): Promise<string> {
   await foundation;
   const directorImage = await buildDirector(builder, context);
-  const directorEnv = context.reach.local?.directorEnv ?? {};
+  const directorEnv = context.reach.local?.directorEnv(context.architecture) ?? {};
   const units = infrastructureUnits(context.architecture, { ...world, directorImage, directorEnv });
   const outcomes = await bring(
     units.filter(({ stage }) => stage === 'deploy'),

@@ -1,11 +1,12 @@
 /** Brings units about from here, with the walk that the director runs: what has to be there before it is. */
+import { CloudError } from '@service-director/shared/cloud/error.ts';
 import {
   apply,
   type Journal,
   type Progress,
   type UnitOutcome,
 } from '@service-director/shared/engine/apply.ts';
-import type { EngineContext } from '@service-director/shared/engine/engine.ts';
+import type { Engine, EngineContext } from '@service-director/shared/engine/engine.ts';
 import { native } from '@service-director/shared/engine/native.ts';
 import { makePlan, type Plan } from '@service-director/shared/engine/plan.ts';
 import { never } from '@service-director/shared/kit/never.ts';
@@ -77,11 +78,24 @@ export async function planUnits(
     keep,
     priors: new Map(obsolete.map((state) => [state.id, state])),
     externals: [],
-    engine: native,
+    engine: phase === undefined ? looking : native,
     context: engineContext(context, 0, () => {}),
     waiting: (task, because) => phase && context.emit({ type: 'task-waiting', phase, task, because }),
   });
 }
+
+/** For whoever only wants to know: where an API is not enabled yet there is nothing, and nobody enables it meanwhile. */
+const looking: Engine = {
+  ...native,
+  async plan(work, context) {
+    try {
+      return await native.plan(work, { ...context, patience: { ...context.patience, 'api-disabled': 0 } });
+    } catch (error) {
+      if (CloudError.from(error).reason !== 'api-disabled') throw error;
+      return { change: { action: 'create' }, outputs: {}, seconds: 0 };
+    }
+  },
+};
 
 async function carryOut(
   plan: Plan,
