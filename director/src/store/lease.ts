@@ -16,8 +16,6 @@ const HEARTBEAT_MS = 5_000;
 export interface HeldLease {
   readonly stack: StackId;
   readonly token: number;
-  /** Of the stack's state. */
-  readonly version: number;
   /** Writes while the lease is held, one commit after the other. Rejects with Fenced once it is not. */
   commit(writes: readonly Write[]): Promise<void>;
   /** The same, and gives the lease back with what is to be noted of the stack. */
@@ -147,7 +145,6 @@ function hold(store: Store, clock: Clock, claimed: StackRecord, documentVersion:
   return {
     stack: claimed.stack,
     token: claimed.token,
-    version: claimed.version,
     lost: lost.signal,
     commit: (writes) => inTurn(() => write([{ type: 'check', key, if: expected }, ...writes])),
     release: (writes, note) =>

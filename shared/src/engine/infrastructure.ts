@@ -10,8 +10,6 @@ export interface InfrastructureOptions {
   readonly directorImage?: string | undefined;
   /** More that the director finds in its environment. */
   readonly directorEnv?: Readonly<Record<string, string>>;
-  /** Addresses that may call the director over HTTP, beside those of the architecture. */
-  readonly callers?: readonly string[];
 }
 
 /** All units of the director's own infrastructure: APIs, accounts, build inputs, topics, and the director itself. */
@@ -217,10 +215,10 @@ type MakeUnit = (
 
 function directorService(architecture: Hydrated, options: InfrastructureOptions, unit: MakeUnit): Unit[] {
   const { director, project_id: project, region } = architecture;
-  const { directorImage, directorEnv = {}, callers = [] } = options;
+  const { directorImage, directorEnv = {} } = options;
   if (directorImage === undefined) return [];
   const { deployment, command_topic, completion_topic, topic_prefix, service_account: account } = director;
-  const invited = [...new Set([...director.allowed_callers, ...callers])];
+  const invited = [...new Set(director.allowed_callers)];
   const allowed = [...invited, ...dependantsOf(architecture)];
   const env = {
     PROJECT_ID: project,
