@@ -23,10 +23,11 @@ const PROGRAMS = {
   test: ['scripts/test.ts'],
   check: ['scripts/test.ts', '--only-checks'],
   bench: ['test/bench/main.ts'],
+  simulate: ['test/simulation/simulate.ts'],
   build: ['scripts/build.ts'],
   conductor: ['conductor/dist/main.js'],
 };
-const UNBUNDLED = new Set(['build']);
+const UNBUNDLED = new Set(['build', 'simulate']);
 
 function say(text) {
   process.stderr.write(`${text}\n`);

@@ -12,7 +12,7 @@ interface Row {
   readonly tests: readonly { readonly file: string; readonly title: string }[];
 }
 
-const rows: readonly Row[] = [...document.matchAll(/^\| (G\d+) \| [^|]+ \| ([^|]+) \|$/gm)].map(
+const rows: readonly Row[] = [...document.matchAll(/^\| ([GD]\d+) \| [^|]+ \| ([^|]+) \|$/gm)].map(
   ([, id = '', tests = '']) => ({
     id,
     tests: tests.split('<br>').map((text) => {
@@ -37,16 +37,16 @@ function titlesIn(text: string): string[] {
 
 /** `G4: what it says`, `what it says (G4, G5)` → the rows, and what it says. */
 function rowsIn(title: string): { readonly ids: readonly string[]; readonly words: string } {
-  const list = String.raw`(G\d+(?:, G\d+)*)`;
+  const list = String.raw`([GD]\d+(?:(?:, | to )[GD]\d+)*)`;
   const [, before, after] = new RegExp(`^${list}: |\\(${list}\\)$`).exec(title) ?? [];
   const words = title.replace(new RegExp(`^${list}: | \\(${list}\\)$`), '');
-  return { ids: (before ?? after ?? '').split(', ').filter((id) => id !== ''), words };
+  return { ids: expand(before ?? after ?? ''), words };
 }
 
 /** `G1 to G3, G5` → G1, G2, G3, G5. */
 function expand(list: string): string[] {
-  return [...list.matchAll(/G(\d+)(?: to G(\d+))?/g)].flatMap(([, from, to = from]) =>
-    Array.from({ length: Number(to) - Number(from) + 1 }, (_, at) => `G${Number(from) + at}`),
+  return [...list.matchAll(/([GD])(\d+)(?: to [GD](\d+))?/g)].flatMap(([, letter, from, to = from]) =>
+    Array.from({ length: Number(to) - Number(from) + 1 }, (_, at) => `${letter}${Number(from) + at}`),
   );
 }
 
@@ -105,13 +105,16 @@ test('the options of the older conductors have their place (G4)', () => {
 });
 
 /** The list as it was handed over, where it lies beside the repository. */
-const reference = join(root, '..', 'shared', 'reference', 'gcp-acceptance.md');
-const isThere = existsSync(reference);
+const lists = ['gcp-acceptance.md', 'deployments-api.md'].map((name) =>
+  resolve(root, '../shared/reference', name),
+);
+const isThere = lists.every((path) => existsSync(path));
 
 test.skipIf(!isThere)(
   `the rows are those of the list${isThere ? '' : ' (it does not lie beside this repository)'}`,
   () => {
-    const known = [...readFileSync(reference, 'utf8').matchAll(/^\| (G\d+) \|/gm)].map(([, id]) => id);
+    const text = lists.map((path) => readFileSync(path, 'utf8')).join('\n');
+    const known = [...text.matchAll(/^\| ([GD]\d+) \|/gm)].map(([, id]) => id);
     expect(known.length).toBeGreaterThan(rows.length);
     expect(rows.map(({ id }) => id).filter((id) => !known.includes(id))).toEqual([]);
   },

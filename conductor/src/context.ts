@@ -3,6 +3,7 @@
 import type { PubSub } from '@google-cloud/pubsub';
 import type { Storage } from '@google-cloud/storage';
 import type { Cloud } from '@service-director/shared/cloud/cloud.ts';
+import type { Priority } from '@service-director/shared/contract/command.ts';
 import type { Clock, Random } from '@service-director/shared/kit/clock.ts';
 import type { Limiter } from '@service-director/shared/kit/limiter.ts';
 import type { Architecture } from '@service-director/shared/model/architecture.ts';
@@ -33,6 +34,19 @@ export interface LocalReach {
   ensureProject(id: string): Promise<void>;
 }
 
+/** How a run's commands are to be done, as a command's data has it. */
+export interface Wishes {
+  /** Stands for the approval where one is needed. */
+  readonly auto_approve?: true;
+  /** What becomes of a deployment that failed half-way. */
+  readonly on_failure?: 'keep' | 'rollback';
+  /** Of a lock that the caller holds. */
+  readonly lock_id?: string;
+  readonly priority?: Priority;
+  /** For the history. */
+  readonly reason?: string;
+}
+
 export interface RunContext {
   /** Names this run: its commands, its events, its subscription. */
   readonly run: string;
@@ -47,6 +61,8 @@ export interface RunContext {
   readonly directorSource: string;
   /** Only this dataflow. */
   readonly dataflow: string | undefined;
+  /** More of the data of every command of this run. */
+  readonly wishes: Wishes;
   /** A director that runs already: it is neither built nor deployed. */
   readonly directorUrl: string | undefined;
   readonly builder: 'cloud-build' | 'docker';

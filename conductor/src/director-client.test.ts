@@ -12,6 +12,7 @@ import { hydrate } from '@service-director/shared/model/hydrate.ts';
 import { parseArchitecture } from '@service-director/shared/model/parse.ts';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { type DirectorClient, directorClient } from './director-client.ts';
+import type { ConductorEvent } from './event.ts';
 import { EXIT } from './failure.ts';
 import { reachCloud } from './reach.ts';
 
@@ -30,6 +31,7 @@ let server: Server;
 let client: DirectorClient;
 /** Of the newest client. */
 let run: string;
+let told: ConductorEvent[];
 
 beforeAll(async () => {
   running = await startLocalCloud({ dir, project: PROJECT, propagationMs: 0 });
@@ -56,13 +58,14 @@ async function clientOf(answers: RequestListener, isThere = () => true): Promise
   const { architecture } = parseArchitecture({ hub: { path: 'a.yaml', text }, dataflows: [] });
   if (!architecture) throw new Error('The architecture is wrong');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  told = [];
   run = `run-${Math.random().toString(36).slice(2)}`;
   client = await directorClient(async () => (isThere() ? url : undefined), {
     run,
     reach: reachCloud({ project: PROJECT, endpoint: running.origin, local: undefined }),
     architecture: hydrate(architecture),
     clock: hasty,
-    emit: () => {},
+    emit: (event) => void told.push(event),
     signal: new AbortController().signal,
   });
   return client;
@@ -109,6 +112,30 @@ test('one that somebody took down meanwhile is not waited for', async () => {
     exitCode: EXIT.unreachable,
   });
   expect(asked).toBe(1);
+});
+
+test('that a deployment awaits approval is told, once, though the event that says so got lost', async () => {
+  const parked = { id: 'c.flow', stack: 'away/flow', status: 'awaiting_approval' };
+  let asked = 0;
+  const waiting = await clientOf((_, response) => {
+    asked++;
+    const answer = { type: 'completed', command: 'c', deployments: [] };
+    say(response, 200, asked < 5 ? { deployments: [parked] } : { answer });
+  });
+  await waiting.ask('deploy', 'flow', {});
+  expect(told).toEqual([
+    {
+      type: 'director',
+      id: 'c.flow.awaiting_approval',
+      event: {
+        type: 'status',
+        command: `${run}.deploy.flow`,
+        deployment: 'c.flow',
+        stack: 'away/flow',
+        status: 'awaiting_approval',
+      },
+    },
+  ]);
 });
 
 /** How a director answers in JSON, problems included. */

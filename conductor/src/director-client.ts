@@ -7,9 +7,14 @@
 import type { Topic } from '@google-cloud/pubsub';
 import { CloudError } from '@service-director/shared/cloud/error.ts';
 import { COMMAND_PREFIX, toAttributes } from '@service-director/shared/contract/cloud-event.ts';
-import type { CommandType } from '@service-director/shared/contract/command.ts';
-import { DirectorEvent, isTerminal, type TerminalEvent } from '@service-director/shared/contract/event.ts';
+import {
+  DeploymentReport,
+  DirectorEvent,
+  isTerminal,
+  type TerminalEvent,
+} from '@service-director/shared/contract/event.ts';
 import { timestamp } from '@service-director/shared/kit/clock.ts';
+import type { CommandTopic } from '@service-director/shared/model/hydrate.ts';
 import { z } from 'zod';
 import type { RunContext } from './context.ts';
 import { EXIT, Failure } from './failure.ts';
@@ -22,7 +27,7 @@ export interface DirectorClient {
    * rejects when that lasts.
    */
   ask(
-    type: CommandType,
+    type: CommandTopic,
     name: string,
     data: object,
     onWaiting?: (because: string) => void,
@@ -45,6 +50,14 @@ type Word =
   /** It is there, and does not tell us. */
   | { readonly state: 'denied'; readonly because: string };
 
+/** What its ledger has of a command, as far as we know it. */
+const Undecided = DeploymentReport.pick({ id: true, stack: true, status: true });
+type Undecided = z.output<typeof Undecided>;
+const Ledger = z.object({
+  answer: DirectorEvent.optional().catch(undefined),
+  deployments: z.array(Undecided).optional().catch(undefined),
+});
+
 /** How it refuses. */
 const Refusal = z.object({ detail: z.string(), fix: z.string().optional() });
 
@@ -60,6 +73,8 @@ export async function directorClient(
   const { topics } = architecture.director;
   const senders = new Map<string, Topic>();
   const waiting = new Map<string, (event: TerminalEvent) => void>();
+  /** Deployments of which it was told that they wait for somebody's word. */
+  const undecided = new Set<string>();
   let heardAt = clock.now();
   let url = await locate();
   // Whatever breaks the stream, the director can still be asked.
@@ -73,12 +88,18 @@ export async function directorClient(
     hear({ id, event }) {
       heardAt = clock.now();
       emit({ type: 'director', id, event });
+      if (event.type === 'status') noteStatus(event);
       if (isTerminal(event)) waiting.get(event.command)?.(event);
     },
   });
 
+  function noteStatus({ deployment, status }: { deployment: string; status: string }): void {
+    if (status === 'awaiting_approval') undecided.add(deployment);
+    else undecided.delete(deployment);
+  }
+
   /** What is called sends the command; sent again it is the same one, and has no second effect. */
-  function sender(type: CommandType, id: string, data: object): () => Promise<void> {
+  function sender(type: CommandTopic, id: string, data: object): () => Promise<void> {
     const name = topics.commands[type];
     const topic = senders.get(name) ?? pubsub.topic(name, { batching: { maxMessages: 1 } });
     senders.set(name, topic);
@@ -107,10 +128,21 @@ export async function directorClient(
       return { state: 'denied', because: denial(isOwn ? text : '{}', response.status) };
     if (isOwn && response.status === 404) return { state: 'unknown' };
     if (!isOwn || !response.ok) throw new Error(`it answers ${response.status}`);
-    const answer = DirectorEvent.safeParse((JSON.parse(text) as { answer?: unknown }).answer);
-    return answer.success && isTerminal(answer.data)
-      ? { state: 'answered', answer: answer.data }
-      : { state: 'at-work' };
+    return wordOf(id, Ledger.safeParse(JSON.parse(text)).data ?? {});
+  }
+
+  function wordOf(command: string, { answer, deployments = [] }: z.output<typeof Ledger>): Word {
+    if (answer && isTerminal(answer)) return { state: 'answered', answer };
+    for (const deployment of deployments) tellUndecided(command, deployment);
+    return { state: 'at-work' };
+  }
+
+  /** In place of an event that got lost: else nobody would know what is waited for. */
+  function tellUndecided(command: string, { id: deployment, stack, status }: Undecided): void {
+    if (status !== 'awaiting_approval' || undecided.has(deployment)) return;
+    const event = { type: 'status', command, deployment, stack, status } as const;
+    noteStatus(event);
+    emit({ type: 'director', id: `${deployment}.${status}`, event });
   }
 
   /** What is called asks on behalf of one command: gives the answer, or undefined while there is none. */

@@ -1,5 +1,14 @@
-/** Asks a director over HTTP what it did, and how it is. */
+/** Asks a director over HTTP what it did, what it keeps and how it is; and tells it what to do. */
+import type { CommandType } from '@service-director/shared/contract/command.ts';
 import { DeploymentReport, DirectorEvent } from '@service-director/shared/contract/event.ts';
+import {
+  AuditTrail,
+  DeploymentDetail,
+  DeploymentPage,
+  History,
+  StackState,
+} from '@service-director/shared/contract/state.ts';
+import type { Owner } from '@service-director/shared/model/unit.ts';
 import { z } from 'zod';
 import type { RunContext } from './context.ts';
 import { EXIT, Failure } from './failure.ts';
@@ -66,7 +75,18 @@ export type CommandDetail = z.output<typeof CommandDetail>;
 const Stacks = z.object({ stacks: z.array(Stack) });
 const CommandPage = z.object({ commands: z.array(CommandBrief), next: z.string().optional() });
 
-/** Every call rejects with a Failure when there is no answer, or one that is no answer to it. */
+/** Which deployments to tell of. */
+export interface DeploymentQuery {
+  /** `<scope>/<dataflow>`. */
+  readonly stack?: string | undefined;
+  readonly status?: string | undefined;
+  readonly limit: number;
+}
+
+/**
+ * Every call rejects with Unanswered when there is no answer, with Refused when the director says no, and with another
+ * Failure when what answers is none.
+ */
 export interface DirectorHttp {
   readiness(): Promise<Readiness>;
   version(): Promise<Version>;
@@ -74,26 +94,72 @@ export interface DirectorHttp {
   /** All that it ever got, oldest first. */
   commands(): Promise<CommandBrief[]>;
   command(id: string): Promise<CommandDetail>;
+  /** The newest, newest first. */
+  deployments(query: DeploymentQuery): Promise<z.output<typeof DeploymentPage>>;
+  deployment(id: string): Promise<DeploymentDetail>;
+  stack(stack: Owner): Promise<StackState>;
+  /** Newest first. */
+  history(stack: Owner, limit: number): Promise<History>;
+  /** The newest, oldest first. */
+  audit(stack: Owner, limit: number): Promise<AuditTrail>;
+  /** Resolves once the command is in the ledger; the same id again has no second effect. */
+  send(type: CommandType, id: string, data: object): Promise<void>;
+}
+
+/** It does not answer, or somebody in front of it does: it may be on its way back. */
+export class Unanswered extends Failure {
+  constructor(url: string, because: string, cause?: unknown) {
+    super(`The director at ${url} does not answer: ${because}`, {
+      exitCode: EXIT.unreachable,
+      fix: 'see conductor director logs',
+      cause,
+    });
+  }
+}
+
+/** It answers, and says no. */
+export class Refused extends Failure {
+  /** Of HTTP. */
+  readonly status: number;
+
+  constructor(status: number, message: string, fix: string | undefined) {
+    const isDenied = status === 401 || status === 403;
+    super(message, {
+      exitCode: isDenied ? EXIT.denied : EXIT.failed,
+      fix: fix ?? (isDenied ? 'add yourself to director.allowed_callers' : undefined),
+    });
+    this.status = status;
+  }
 }
 
 const TIMEOUT_MS = 15_000;
 
-export function directorHttp(url: string, { reach, signal, limit }: RunContext): DirectorHttp {
-  async function ask<T>(path: string, schema: z.ZodType<T>, statuses: readonly number[] = [200]): Promise<T> {
-    const response = await limit
-      .run(async () =>
-        fetch(url + path, {
-          headers: await reach.authorization(url),
+export function directorHttp(url: string, { run, reach, signal, limit }: RunContext): DirectorHttp {
+  /** Status and body of what answers, whoever it is. */
+  async function call(path: string, init: RequestInit): Promise<{ status: number; text: string }> {
+    try {
+      return await limit.run(async () => {
+        const response = await fetch(url + path, {
+          ...init,
+          headers: { ...init.headers, ...(await reach.authorization(url)) },
           signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
-        }),
-      )
-      .catch((error) => {
-        throw signal.aborted ? signal.reason : unanswered(url, error);
+        });
+        return { status: response.status, text: await response.text() };
       });
-    const text = await response.text();
+    } catch (error) {
+      throw signal.aborted ? signal.reason : unanswered(url, error);
+    }
+  }
+
+  async function ask<T>(
+    path: string,
+    schema: z.ZodType<T>,
+    { statuses = [200], init = {} }: { statuses?: readonly number[]; init?: RequestInit } = {},
+  ): Promise<T> {
+    const { status, text } = await call(path, init);
     const read = schema.safeParse(asJson(text));
-    if (read.success && statuses.includes(response.status)) return read.data;
-    if (!response.ok) throw refusal(url, path, response.status, text);
+    if (read.success && statuses.includes(status)) return read.data;
+    if (status >= 400) throw refusal(url, path, status, text);
     throw new Failure(`What answers at ${url}${path} is no director that this conductor knows`, {
       exitCode: EXIT.unreachable,
       fix: 'see whether the URL is right, and whether the director is as new as this conductor',
@@ -102,7 +168,7 @@ export function directorHttp(url: string, { reach, signal, limit }: RunContext):
   }
 
   return {
-    readiness: () => ask('/ready', Readiness, [200, 503]),
+    readiness: () => ask('/ready', Readiness, { statuses: [200, 503] }),
     version: () => ask('/version', Version),
     stacks: async () => (await ask('/stacks', Stacks)).stacks,
     async commands() {
@@ -117,28 +183,47 @@ export function directorHttp(url: string, { reach, signal, limit }: RunContext):
       return all.sort((a, b) => (a.received_at < b.received_at ? -1 : 1));
     },
     command: (id) => ask(`/commands/${encodeURIComponent(id)}`, CommandDetail),
+    deployments: (query) => ask(`/deployments?${queryText({ ...query })}`, DeploymentPage),
+    deployment: (id) => ask(`/deployments/${encodeURIComponent(id)}`, DeploymentDetail),
+    stack: (stack) => ask(pathOf(stack), StackState),
+    history: (stack, most) => ask(`${pathOf(stack)}/history?limit=${most}`, History),
+    audit: (stack, most) => ask(`${pathOf(stack)}/audit?limit=${most}`, AuditTrail),
+    async send(type, id, data) {
+      const headers = { 'idempotency-key': id, correlationid: run };
+      const init = { method: 'POST', headers, body: JSON.stringify(data) };
+      await ask(`/commands/${type}`, Receipt, { statuses: [200, 202], init });
+    },
   };
+}
+
+/** Of a command that is in the ledger. */
+const Receipt = z.object({ id: z.string() });
+
+function pathOf({ scope, dataflow }: Owner): string {
+  return `/stacks/${encodeURIComponent(scope)}/${encodeURIComponent(dataflow)}`;
+}
+
+function queryText(query: Readonly<Record<string, string | number | undefined>>): string {
+  const text = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) text.set(name, String(value));
+  return text.toString();
 }
 
 /** What Node calls `fetch failed` has its reason in the cause. */
 function unanswered(url: string, error: unknown): Failure {
+  if (error instanceof Failure) return error;
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const message = cause instanceof Error ? cause.message : String(cause);
-  return new Failure(`The director at ${url} does not answer: ${message}`, {
-    exitCode: EXIT.unreachable,
-    fix: 'see conductor director logs',
-    cause: error,
-  });
+  return new Unanswered(url, cause instanceof Error ? cause.message : String(cause), error);
 }
 
+/** A no of the director's own has its reason in it; a front that finds nobody behind it answers in its own way. */
 function refusal(url: string, path: string, status: number, text: string): Failure {
-  const body = z.object({ detail: z.string(), fix: z.string().optional() }).safeParse(asJson(text)).data;
-  const message = `The director at ${url} refuses ${path}: ${body?.detail ?? `it answers ${status}`}`;
+  const own = z.object({ detail: z.string(), fix: z.string().optional() }).safeParse(asJson(text)).data;
   const isDenied = status === 401 || status === 403;
-  return new Failure(message, {
-    exitCode: isDenied ? EXIT.denied : EXIT.unreachable,
-    fix: body?.fix ?? (isDenied ? 'add yourself to director.allowed_callers' : 'see conductor director logs'),
-  });
+  if (status >= 500 || status === 429 || (!own && !isDenied))
+    return new Unanswered(url, own?.detail ?? `it answers ${status}`);
+  const said = own?.detail ?? `it answers ${status}`;
+  return new Refused(status, isDenied ? `The director at ${url} refuses ${path}: ${said}` : said, own?.fix);
 }
 
 function asJson(text: string): unknown {

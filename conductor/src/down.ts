@@ -69,7 +69,8 @@ async function byDirector(
 
 /**
  * A down that broke off after the director's service was gone is finished from here: nothing of the dataflows is left
- * then but what stays. Otherwise it takes a director.
+ * then but what stays. So is one after an up that broke off before there was a director: what there is of the dataflows
+ * was made from here, and goes from here. Anything else takes a director.
  */
 async function withoutDirector(
   world: World,
@@ -80,22 +81,28 @@ async function withoutDirector(
   if (keepDirector || context.dataflow !== undefined) throw noDirector(context);
   const { director, project_id } = context.architecture;
   const { going, kept } = await remainsOf(world, context);
-  if (going.length > 0)
-    throw new Failure(
-      `There is no director ${director.name} in ${project_id} to remove ${going.join(', ')}`,
-      { exitCode: EXIT.unreachable, fix: 'run conductor up, then conductor down' },
-    );
+  const others = going.filter(({ stage, kind }) => stage !== 'identity' && kind !== 'grants');
+  if (others.length > 0) {
+    const names = others.map(({ id }) => id).join(', ');
+    throw new Failure(`There is no director ${director.name} in ${project_id} to remove ${names}`, {
+      exitCode: EXIT.unreachable,
+      fix: 'run conductor up, then conductor down',
+    });
+  }
   const summary: Summary = { created: 0, updated: 0, deleted: 0, unchanged: 0, kept, urls: {} };
-  if (dryRun) return summary;
-  const units = await thoseThere(infrastructureOf(world, context), context);
-  return removeInfrastructure(units, summary, context);
+  const units = [...going, ...(await thoseThere(infrastructureOf(world, context), context))];
+  if (!dryRun) return removeInfrastructure(units, summary, context);
+  const plan = await planRemoval(units, repositoriesInUse(summary, context), context);
+  for (const unit of plan.units)
+    if (unit.kept === undefined) context.emit({ type: 'note', message: `${unit.id} would be removed` });
+  return summary;
 }
 
 /** What there is of the dataflows: what would have to go, and what stays, with the reason. */
 async function remainsOf(
   world: World,
   context: RunContext,
-): Promise<{ going: UnitId[]; kept: { unit: UnitId; because: string }[] }> {
+): Promise<{ going: Unit[]; kept: { unit: UnitId; because: string }[] }> {
   const units = new Map<UnitId, Unit>();
   const keep = new Map<UnitId, string>();
   for (const dataflow of dataflowsOf(context)) {
@@ -105,16 +112,17 @@ async function remainsOf(
       if (dataflow.lifecycle.strategy === 'permanent') keep.set(unit.id, 'the dataflow is permanent');
     }
   }
-  // Grants go and stay with what they are on.
-  const things = [...units.values()].filter(({ kind }) => kind !== 'grants');
   const [there, plan] = await Promise.all([
-    thoseThere(things, context),
+    thoseThere([...units.values()], context),
     planRemoval([...units.values()], keep, context),
   ]);
   const reasons = new Map(plan.units.map(({ id, kept }) => [id, kept]));
+  const things = there.filter(({ kind }) => kind !== 'grants');
+  const going = new Set<string>(things.flatMap(({ id }) => (reasons.get(id) === undefined ? [id] : [])));
   return {
-    going: there.flatMap(({ id }) => (reasons.get(id) === undefined ? [id] : [])),
-    kept: there.flatMap(({ id }) => {
+    // Grants go and stay with what they are on.
+    going: there.filter(({ id }) => going.has(id.replace(/^grants\//, ''))),
+    kept: things.flatMap(({ id }) => {
       const because = reasons.get(id);
       return because === undefined ? [] : [{ unit: id, because }];
     }),

@@ -1,6 +1,7 @@
 /** Everything that a run tells. Renderers read it; the library prints nothing. */
 import type { DirectorEvent } from '@service-director/shared/contract/event.ts';
 import type { Diagnostic } from '@service-director/shared/model/diagnostic.ts';
+import type { LogLine } from './logs.ts';
 
 export const PHASES = [
   'preflight',
@@ -17,6 +18,12 @@ export type Phase = (typeof PHASES)[number];
 export function isPhase(text: string): text is Phase {
   return PHASES.some((phase) => phase === text);
 }
+
+/** Those of an up, and what stands in their place in a run of another kind. */
+export type AnyPhase = Phase | 'teardown' | 'rollback';
+
+/** What a run is for. */
+export type RunOperation = 'up' | 'down' | 'plan' | 'rollback';
 
 /** What one thing of a phase came to. */
 export type TaskResult =
@@ -37,39 +44,39 @@ export type ConductorEvent =
   | {
       readonly type: 'started';
       readonly run: string;
-      readonly operation: 'up' | 'down' | 'plan';
+      readonly operation: RunOperation;
       readonly architecture: string;
       readonly project: string;
     }
-  | { readonly type: 'phase-started'; readonly phase: Phase | 'teardown' }
+  | { readonly type: 'phase-started'; readonly phase: AnyPhase }
   | {
       readonly type: 'phase-finished';
-      readonly phase: Phase | 'teardown';
+      readonly phase: AnyPhase;
       readonly status: 'done' | 'failed' | 'skipped';
       readonly seconds: number;
       readonly because?: string;
     }
   | {
       readonly type: 'task-started';
-      readonly phase: Phase | 'teardown';
+      readonly phase: AnyPhase;
       readonly task: string;
       readonly what: string;
     }
   | {
       readonly type: 'task-waiting';
-      readonly phase: Phase | 'teardown';
+      readonly phase: AnyPhase;
       readonly task: string;
       readonly because: string;
     }
   | {
       readonly type: 'task-output';
-      readonly phase: Phase | 'teardown';
+      readonly phase: AnyPhase;
       readonly task: string;
       readonly line: string;
     }
   | {
       readonly type: 'task-finished';
-      readonly phase: Phase | 'teardown';
+      readonly phase: AnyPhase;
       readonly task: string;
       readonly result: TaskResult;
       readonly seconds: number;
@@ -77,20 +84,24 @@ export type ConductorEvent =
       readonly fix?: string;
     }
   | { readonly type: 'director'; readonly id: string; readonly event: DirectorEvent }
+  /** The last that a service wrote that did not come up, oldest first. */
+  | { readonly type: 'service-log'; readonly service: string; readonly lines: readonly LogLine[] }
   | { readonly type: 'diagnostic'; readonly diagnostic: Diagnostic }
   | { readonly type: 'note'; readonly message: string }
   | {
       readonly type: 'completed';
       readonly run: string;
-      readonly operation: 'up' | 'down' | 'plan';
+      readonly operation: RunOperation;
       readonly seconds: number;
       readonly changes: number;
+      /** Only told what would be done. */
+      readonly dryRun?: true;
       readonly summary: Summary;
     }
   | {
       readonly type: 'failed';
       readonly run: string;
-      readonly operation: 'up' | 'down' | 'plan';
+      readonly operation: RunOperation;
       readonly seconds: number;
       readonly error: string;
       readonly fix?: string;
@@ -109,3 +120,11 @@ export interface Summary {
 }
 
 export type Emit = (event: ConductorEvent) => void;
+
+/** Whether it shows that the director is told something, which goes on without us. */
+export function isForDirector(event: ConductorEvent): boolean {
+  return event.type === 'director' || (event.type === 'task-started' && COMMANDS.has(event.what));
+}
+
+/** What a run tells the director, dataflow by dataflow. */
+export const COMMANDS: ReadonlySet<string> = new Set(['dataflow-setup', 'deploy', 'teardown']);

@@ -17,6 +17,11 @@ export const EXIT = {
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
+/** What to do after a run that ended before its work did: where the director was told of it, and where it was not. */
+export const WATCH_ON =
+  'watch it with conductor events --follow, or run the same again: it takes up where it is';
+export const RUN_AGAIN = 'run the same again: it takes up where it is';
+
 export class Failure extends Error {
   readonly exitCode: ExitCode;
   readonly fix: string | undefined;

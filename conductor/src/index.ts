@@ -8,14 +8,16 @@ import { systemClock } from '@service-director/shared/kit/clock.ts';
 import { cloudBuild } from './builders/cloud-build.ts';
 import { docker } from './builders/docker.ts';
 import type { RunContext } from './context.ts';
+import type { Desk } from './desk.ts';
 import type { DirectorStatus } from './director-status.ts';
 import { type DownOptions, down } from './down.ts';
-import type { ConductorEvent, Phase, Summary } from './event.ts';
+import type { ConductorEvent, Phase, RunOperation, Summary } from './event.ts';
 import { Failure } from './failure.ts';
 import type { LogLine, LogOptions } from './logs.ts';
 import type { News, NewsOptions } from './news.ts';
-import { type ConductorOptions, openLook, openRun } from './open.ts';
+import { type ConductorOptions, openLook, openRun, RunTimedOut } from './open.ts';
 import { type PlanResult, plan } from './plan.ts';
+import type { RollbackOptions, RollbackResult } from './rollback.ts';
 import type { Status } from './status.ts';
 import { type UpResult, up } from './up.ts';
 
@@ -23,6 +25,13 @@ export interface Conductor {
   run(): Promise<UpResult>;
   plan(): Promise<PlanResult>;
   teardown(options?: DownOptions): Promise<Summary>;
+  /** Brings a stack back to an earlier version. */
+  rollback(options: RollbackOptions): Promise<RollbackResult>;
+  /**
+   * Asks the director, and tells it what is decided at once; for as long as `timeoutSeconds` says when it does not
+   * answer. Nothing is started and nothing made, no local cloud either.
+   */
+  atDesk<T>(work: (desk: Desk) => Promise<T>): Promise<T>;
   /** These only look: nothing is started and nothing made, no local cloud either. */
   status(): Promise<Status>;
   director(): Promise<DirectorStatus>;
@@ -34,9 +43,10 @@ export interface Conductor {
 
 export function conductor(options: ConductorOptions): Conductor {
   const inRun = async <T>(
-    operation: 'up' | 'down' | 'plan',
+    operation: RunOperation,
     work: (context: RunContext) => Promise<T>,
     summarize: (value: T) => Summary,
+    dryRun = false,
   ): Promise<T> => {
     const emit = options.onEvent ?? (() => {});
     const began = systemClock.now();
@@ -60,6 +70,7 @@ export function conductor(options: ConductorOptions): Conductor {
         operation,
         seconds: seconds(),
         changes: summary.created + summary.updated + summary.deleted,
+        ...(dryRun ? { dryRun } : {}),
         summary,
       });
       return value;
@@ -78,7 +89,7 @@ export function conductor(options: ConductorOptions): Conductor {
       throw failure;
     }
   };
-  const look = (): RunContext => openLook(options, `look-${randomBytes(6).toString('hex')}`);
+  const look = (run = 'look'): RunContext => openLook(options, `${run}-${randomBytes(6).toString('hex')}`);
   return {
     run: () =>
       inRun(
@@ -97,7 +108,31 @@ export function conductor(options: ConductorOptions): Conductor {
         'down',
         (context) => down(context, more),
         (summary) => summary,
+        more?.dryRun,
       ),
+    rollback: (more) =>
+      inRun(
+        'rollback',
+        async (context) => {
+          const { rollback } = await import('./rollback.ts');
+          return rollback(context, more);
+        },
+        ({ summary }) => summary,
+        more.dryRun,
+      ),
+    async atDesk(work) {
+      const { openDesk } = await import('./desk.ts');
+      const context = look('desk');
+      const time = new AbortController();
+      const { timeoutSeconds } = context;
+      const stopTimer = systemClock.after(timeoutSeconds * 1000, () =>
+        time.abort(new RunTimedOut(timeoutSeconds)),
+      );
+      const signal = AbortSignal.any([context.signal, time.signal]);
+      return openDesk({ ...context, signal })
+        .then(work)
+        .finally(stopTimer);
+    },
     async status() {
       const { status } = await import('./status.ts');
       return status(look());
@@ -126,6 +161,7 @@ export { InvalidArchitecture } from './load.ts';
 export type {
   ConductorEvent,
   ConductorOptions,
+  Desk,
   DirectorStatus,
   DownOptions,
   LogLine,
@@ -134,6 +170,8 @@ export type {
   NewsOptions,
   Phase,
   PlanResult,
+  RollbackOptions,
+  RollbackResult,
   Status,
   Summary,
   UpResult,

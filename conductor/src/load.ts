@@ -3,8 +3,8 @@ import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'n
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import type { Architecture } from '@service-director/shared/model/architecture.ts';
 import { type Diagnostic, hasErrors } from '@service-director/shared/model/diagnostic.ts';
-import { type Parsed, parseArchitecture } from '@service-director/shared/model/parse.ts';
-import type { SourceFile } from '@service-director/shared/model/source.ts';
+import { type Parsed, parseArchitecture, type Sources } from '@service-director/shared/model/parse.ts';
+import { readYaml, type SourceFile } from '@service-director/shared/model/source.ts';
 import { EXIT, Failure } from './failure.ts';
 
 export interface Loaded {
@@ -33,20 +33,44 @@ export class InvalidArchitecture extends Failure {
 /** What a folder's architecture is called. */
 const HUB_NAMES = ['architecture.yaml', 'architecture.yml', 'service-director.yaml', 'service-director.yml'];
 
+export interface LoadOptions {
+  /** Which sources have to be there: by default all; none for who does not send them anywhere. */
+  readonly sources?: false | SourcesWanted;
+}
+
+/** Of one dataflow, or of all; of the director too, where it may be built. */
+export interface SourcesWanted {
+  readonly dataflow?: string | undefined;
+  readonly director: boolean;
+}
+
 /** Reads the file, or the folder's architecture; dataflows in `dataflows/` beside it belong to it. Throws InvalidArchitecture. */
-export function loadArchitecture(path: string, cwd: string): Loaded {
+export function loadArchitecture(
+  path: string,
+  cwd: string,
+  { sources = { director: true } }: LoadOptions = {},
+): Loaded {
   const hub = hubOf(resolve(cwd, path), path);
   const base = dirname(hub);
   const read = (file: string): SourceFile => ({
     path: relative(cwd, file) || basename(file),
     text: readFileSync(file, 'utf8'),
   });
-  const parsed: Parsed = parseArchitecture({ hub: read(hub), dataflows: dataflowFiles(base).map(read) });
-  if (!parsed.architecture) throw new InvalidArchitecture(parsed.diagnostics);
+  const files = { hub: read(hub), dataflows: dataflowFiles(base).map(read) };
+  const parsed: Parsed = parseArchitecture(files);
   const root = repositoryOf(base);
-  const diagnostics = [...parsed.diagnostics, ...checkSources(parsed.architecture, base, root)];
-  if (hasErrors(diagnostics)) throw new InvalidArchitecture(diagnostics);
+  const built = parsed.architecture ? builtOf(parsed.architecture) : writtenOf(files);
+  const complaints = sources ? checkSources(built, sources, base, root) : [];
+  const diagnostics = [...parsed.diagnostics, ...complaints];
+  if (!parsed.architecture || hasErrors(diagnostics)) throw new InvalidArchitecture(diagnostics);
   return { architecture: parsed.architecture, diagnostics, base, root };
+}
+
+/** Whether there is a file of that name, or a folder with an architecture in it. */
+export function isArchitecture(path: string, cwd: string): boolean {
+  const full = resolve(cwd, path);
+  if (!existsSync(full)) return false;
+  return !statSync(full).isDirectory() || HUB_NAMES.some((name) => existsSync(join(full, name)));
 }
 
 function hubOf(path: string, asWritten: string): string {
@@ -79,41 +103,77 @@ function repositoryOf(base: string): string {
   }
 }
 
+/** What is built from a source. */
+interface Built {
+  readonly name: string;
+  /** Undefined for the director. */
+  readonly dataflow: string | undefined;
+  readonly source: string;
+  readonly module: string;
+}
+
+function builtOf({ dataflows, director }: Architecture): Built[] {
+  const services = Object.entries(dataflows).flatMap(([dataflow, { services: all }]) =>
+    Object.entries(all).map(([name, { deployment }]) => ({ name, dataflow, deployment })),
+  );
+  return [...services, { name: director.name, dataflow: undefined, deployment: director.deployment }].flatMap(
+    ({ deployment: { source_path: source, buildable_module_path: module }, ...whose }) =>
+      source === undefined ? [] : [{ ...whose, source, module }],
+  );
+}
+
+/** The same, as far as it can be read, of services in an architecture with mistakes: all are to be told at once. */
+function writtenOf({ hub, dataflows }: Sources): Built[] {
+  const parts = [...Object.values(at(contentOf(hub), 'dataflows')), ...dataflows.map(contentOf)];
+  const named = Object.keys(at(contentOf(hub), 'dataflows'));
+  return parts.flatMap((part, index) =>
+    Object.entries(at(part, 'services')).flatMap(([name, service]) => {
+      const { source_path: source, buildable_module_path: module = '.' } = at(service, 'deployment');
+      if (typeof source !== 'string' || typeof module !== 'string') return [];
+      return [{ name, dataflow: named[index] ?? String(at(part).name), source, module }];
+    }),
+  );
+}
+
+function contentOf(file: SourceFile): unknown {
+  return readYaml(file).document?.value;
+}
+
+/** The map that is there, or under that key; an empty one where there is none. */
+function at(value: unknown, key?: string): Readonly<Record<string, unknown>> {
+  const map = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  return key === undefined ? map : at(map[key]);
+}
+
 /** Where sources are: there, and inside of what may be sent away. */
-function checkSources(architecture: Architecture, base: string, root: string): Diagnostic[] {
-  const diagnostics: Diagnostic[] = [];
-  const services = Object.values(architecture.dataflows).flatMap(({ services: all }) => Object.entries(all));
-  const check = (name: string, source: string | undefined, module: string): void => {
-    if (source === undefined) return;
-    const folder = resolve(base, source);
-    const what = `the source of ${name}, ${source},`;
-    if (!existsSync(folder) || !statSync(folder).isDirectory()) {
-      diagnostics.push(
-        complaint(`${what} is no folder`, `paths are relative to ${relative(root, base) || '.'}`),
-      );
-    } else if (!isInside(realpathSync(folder), realpathSync(root))) {
-      diagnostics.push(complaint(`${what} lies outside of ${root}`, 'move it into the repository'));
-    } else if (!isInside(resolve(folder, module), folder)) {
-      diagnostics.push(
-        complaint(
-          `buildable_module_path of ${name}, ${module}, leaves its source_path`,
-          'widen source_path instead',
-        ),
-      );
-    } else if (!existsSync(resolve(folder, module))) {
-      diagnostics.push(
-        complaint(
-          `buildable_module_path of ${name}, ${module}, does not exist in ${source}`,
-          'correct the path',
-        ),
-      );
-    }
-  };
-  for (const [name, { deployment }] of services)
-    check(name, deployment.source_path, deployment.buildable_module_path);
-  const { name, deployment } = architecture.director;
-  check(name, deployment.source_path, deployment.buildable_module_path);
-  return diagnostics;
+function checkSources(
+  built: readonly Built[],
+  wanted: SourcesWanted,
+  base: string,
+  root: string,
+): Diagnostic[] {
+  return built
+    .filter(({ dataflow }) =>
+      dataflow === undefined
+        ? wanted.director
+        : wanted.dataflow === undefined || dataflow === wanted.dataflow,
+    )
+    .flatMap((one) => checkSource(one, base, root) ?? []);
+}
+
+function checkSource({ name, source, module }: Built, base: string, root: string): Diagnostic | undefined {
+  const folder = resolve(base, source);
+  const what = `the source of ${name}, ${source},`;
+  if (!existsSync(folder) || !statSync(folder).isDirectory())
+    return complaint(`${what} is no folder`, `paths are relative to ${relative(root, base) || '.'}`);
+  if (!isInside(realpathSync(folder), realpathSync(root)))
+    return complaint(`${what} lies outside of ${root}`, 'move it into the repository');
+  const path = `buildable_module_path of ${name}, ${module},`;
+  if (!isInside(resolve(folder, module), folder))
+    return complaint(`${path} leaves its source_path`, 'widen source_path instead');
+  return existsSync(resolve(folder, module))
+    ? undefined
+    : complaint(`${path} does not exist in ${source}`, 'correct the path');
 }
 
 export function isInside(path: string, folder: string): boolean {

@@ -51,13 +51,19 @@ async function startCloud(...args: string[]): Promise<Started> {
 
 describe('where none runs', () => {
   test.each([
-    ['status', [], EXIT.unreachable, `not running in ${dir}; start it with conductor local start\n`, ''],
+    [
+      'status',
+      [],
+      EXIT.unreachable,
+      `not running in ${dir}; start it with conductor local start --dir '${dir}'\n`,
+      '',
+    ],
     [
       'env',
       [],
       EXIT.unreachable,
       '',
-      `error: No local cloud runs in ${dir}\n  fix: conductor local start, or conductor up --local\n`,
+      `error: No local cloud runs in ${dir}\n  fix: conductor local start --dir '${dir}', or conductor up --local-dir '${dir}' --local\n`,
     ],
     ['stop', [], EXIT.done, '', `No local cloud runs in ${dir}.\n`],
     ['status', ['--json'], EXIT.unreachable, '{"type":"not-running"}\n', ''],
@@ -191,6 +197,36 @@ describe('where one runs', () => {
       expect(refused.stderr).toContain('--format xml: there is no such format\n  fix: shell, json or dotenv');
     });
 
+    test('of the project of an architecture: that in the present folder, or the one that is named', async () => {
+      const folder = join(base, 'orders');
+      mkdirSync(folder);
+      const text = `
+name: orders
+project_id: orders-project
+region: europe-west1
+deployment_environments:
+  production: { project_id: orders-production }
+`;
+      writeFileSync(join(folder, 'architecture.yaml'), text);
+      const projectOf = async (cwd: string, ...words: string[]) =>
+        JSON.parse((await callCli(['local', 'env', ...words, '--json', '--dir', dir], { cwd })).stdout)
+          .GOOGLE_CLOUD_PROJECT;
+      expect(await projectOf(folder)).toBe('orders-project');
+      expect(await projectOf(base, 'orders')).toBe('orders-project');
+      expect(await projectOf(base, 'orders', '--environment', 'production')).toBe('orders-production');
+      expect(await projectOf(folder, '--project', 'other-project')).toBe('other-project');
+      expect(await projectOf(base)).toBe('a-project');
+      expect(await callCli(['local', 'env', 'nowhere', '--dir', dir], { cwd: base })).toMatchObject({
+        code: EXIT.invalidArchitecture,
+        stdout: '',
+        stderr: expect.stringContaining('There is no nowhere'),
+      });
+      expect(await callCli(['local', 'stop', 'orders', '--dir', dir], { cwd: base })).toMatchObject({
+        code: EXIT.usage,
+        stderr: expect.stringContaining('There is a word too many: orders'),
+      });
+    });
+
     test("Google's own clients create and list with nothing else", async () => {
       const script = `
         import { PubSub } from '@google-cloud/pubsub';
@@ -250,7 +286,13 @@ describe('where one runs', () => {
     expect(again.port).toBe(ready.port);
     expect((await fetch(`${again.origin}/v1/projects/a-project/topics/kept`)).status).toBe(200);
 
-    const reset = await local('reset');
+    const refused = await local('reset');
+    expect(refused).toMatchObject({ code: EXIT.usage, stdout: '' });
+    expect(refused.stderr).toContain("would be gone: projects, data, images, the director's state");
+    expect(refused.stderr).toContain(`fix: conductor local reset --dir '${dir}' --yes\n`);
+    expect(readLocalCloud(dir)).toMatchObject({ port: ready.port });
+
+    const reset = await local('reset', '--yes');
     expect(reset.code).toBe(EXIT.done);
     expect(existsSync(dir)).toBe(false);
     expect(cloud.child.exitCode ?? (await once(cloud.child, 'exit'))[0]).toBe(EXIT.done);

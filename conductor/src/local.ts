@@ -53,6 +53,19 @@ export function demandLocalCloud(dir: string): LocalCloudFile {
   });
 }
 
+/** Whether that very one still runs. */
+export function isRunning({ pid }: LocalCloudFile): boolean {
+  return isAlive(pid);
+}
+
+/** For a run that was under way on it. */
+export function localCloudGone(dir: string): Failure {
+  return new Failure(`The local cloud in ${dir} has stopped, and with it this run`, {
+    exitCode: EXIT.unreachable,
+    fix: 'run the same again: it starts the local cloud, and takes up where it is',
+  });
+}
+
 /** Runs it in this process until it is told to stop. Resolves with what stops it. */
 export async function serveLocalCloud(
   options: LocalOptions,
@@ -176,6 +189,11 @@ export function localReach(dir: string, { origin }: LocalCloudFile): LocalReach 
         await systemClock.sleep(wait);
     },
   };
+}
+
+/** The same for a look, which makes nothing. */
+export function localLook(dir: string, cloud: LocalCloudFile): LocalReach {
+  return { ...localReach(dir, cloud), ensureProject: async () => {} };
 }
 
 /** One local cloud per folder. The lock is a file with the pid of its holder; a dead one's does not count. */

@@ -82,7 +82,8 @@ function newsOf({
   return [...accepted, ...done, ...last];
 }
 
-function eventOf(
+/** A line of the journal as it was told when it happened; `before` are those before it. */
+export function eventOf(
   line: JournalLine,
   command: string,
   deployment: string,

@@ -21,6 +21,8 @@ export interface ServiceStatus {
   readonly state: 'ready' | 'not-ready' | 'missing' | 'foreign' | 'unknown';
   /** Why, where it is not ready. */
   readonly because?: string;
+  /** The API that is not enabled, without which there is nothing of it. */
+  readonly disabledApi?: string;
   readonly url?: string;
   /** The newest that serves. */
   readonly revision?: string;
@@ -33,6 +35,8 @@ export interface ResourceStatus {
   /** `unfit`: it is there, and would have to be replaced. */
   readonly state: 'present' | 'missing' | 'foreign' | 'unfit' | 'unknown';
   readonly because?: string;
+  /** The API that is not enabled, without which there is nothing of it. */
+  readonly disabledApi?: string;
   /** What of one that is present is not as described; a plan says how. */
   readonly differs?: readonly string[];
 }
@@ -130,8 +134,10 @@ function strangerTo(owner: Owner, seen: Observation['owner']): string | undefine
 }
 
 /** Where the whole API is off, nothing of it is there. */
-function unseen(error: unknown): { state: 'missing' | 'unknown'; because: string } {
-  const { reason, message } = CloudError.from(error);
-  const isAbsent = reason === 'api-disabled' || reason === 'not-found';
-  return { state: isAbsent ? 'missing' : 'unknown', because: message };
+function unseen(error: unknown): Pick<ResourceStatus, 'because' | 'disabledApi'> & {
+  state: 'missing' | 'unknown';
+} {
+  const { reason, message, api } = CloudError.from(error);
+  if (reason === 'api-disabled') return { state: 'missing', disabledApi: api ?? 'an API' };
+  return { state: reason === 'not-found' ? 'missing' : 'unknown', because: message };
 }

@@ -4,15 +4,18 @@ import { fileURLToPath } from 'node:url';
 import { systemClock, systemRandom } from '@service-director/shared/kit/clock.ts';
 import { limiter } from '@service-director/shared/kit/limiter.ts';
 import { type Hydrated, hydrate, UnknownEnvironment } from '@service-director/shared/model/hydrate.ts';
-import type { RunContext } from './context.ts';
-import type { ConductorEvent, Phase } from './event.ts';
-import { EXIT, Failure } from './failure.ts';
+import type { LocalReach, RunContext, Wishes } from './context.ts';
+import { type ConductorEvent, isForDirector, type Phase, type RunOperation } from './event.ts';
+import { EXIT, Failure, RUN_AGAIN, WATCH_ON } from './failure.ts';
 import { type Loaded, loadArchitecture } from './load.ts';
 import {
   demandLocalCloud,
+  isRunning,
   joinLocalCloud,
   type LocalCloudFile,
   type LocalOptions,
+  localCloudGone,
+  localLook,
   localReach,
 } from './local.ts';
 import { bundledDirector } from './phases/build.ts';
@@ -28,6 +31,8 @@ export interface ConductorOptions {
   /** Only these phases, or all but those. */
   readonly only?: readonly Phase[] | undefined;
   readonly skip?: readonly Phase[] | undefined;
+  /** How what the director is told is to be done. */
+  readonly wishes?: Wishes | undefined;
   /** A director that runs already. */
   readonly directorUrl?: string | undefined;
   /** On a local cloud: a run starts it if need be, a look does not. */
@@ -52,12 +57,13 @@ export interface OpenRun extends RunContext {
   stopTimer(): void;
 }
 
-/** The time of the run is over; what the director was told goes on. */
+/** The time of the run is over; what the director was told, if it was, goes on. */
 export class RunTimedOut extends Failure {
-  constructor(seconds: number) {
-    super(`It was not done within ${seconds} s; what the director was told goes on`, {
+  constructor(seconds: number, isToldDirector = true) {
+    const rest = isToldDirector ? 'what the director was told goes on' : 'what was made stays';
+    super(`It was not done within ${seconds} s; ${rest}`, {
       exitCode: EXIT.timedOut,
-      fix: 'watch it with conductor events --follow, or run the same again: it takes up where it is',
+      fix: isToldDirector ? WATCH_ON : RUN_AGAIN,
     });
   }
 }
@@ -66,36 +72,62 @@ export class RunTimedOut extends Failure {
 export async function openRun(
   options: ConductorOptions,
   run: string,
-  operation: 'up' | 'down' | 'plan',
+  operation: RunOperation,
 ): Promise<OpenRun> {
-  const subject = subjectOf(options);
+  const subject = subjectOf(options, SENDING.has(operation));
   // What is described no more, the director can still take down.
   if (operation !== 'down') demandDataflow(subject.architecture, options.dataflow);
   const { project_id: project } = subject.architecture;
-  const cloud = options.local ? await joinLocalCloud({ project, ...options.local }, programOf()) : undefined;
-  const context = contextOf(options, run, subject, cloud);
-  const time = new AbortController();
+  const cloud = options.local && (await cloudFor(operation, { project, ...options.local }));
+  const local = options.local && cloud ? localReach(options.local.dir, cloud) : undefined;
+  const context = contextOf(options, run, subject, local, cloud);
+  let isToldDirector = false;
+  const end = new AbortController();
   const stopTimer = systemClock.after(context.timeoutSeconds * 1000, () =>
-    time.abort(new RunTimedOut(context.timeoutSeconds)),
+    end.abort(new RunTimedOut(context.timeoutSeconds, isToldDirector)),
   );
+  const stopWatch = options.local && cloud ? watch(options.local.dir, cloud, end) : () => {};
   return {
     ...context,
-    reach: {
-      ...context.reach,
-      local: options.local && cloud ? localReach(options.local.dir, cloud) : undefined,
-    },
     loaded: subject.loaded,
-    signal: AbortSignal.any([context.signal, time.signal]),
-    stopTimer,
+    signal: AbortSignal.any([context.signal, end.signal]),
+    emit(event) {
+      isToldDirector ||= isForDirector(event);
+      context.emit(event);
+    },
+    stopTimer() {
+      stopTimer();
+      stopWatch();
+    },
   };
+}
+
+/** How often a run looks whether its local cloud is still there, in milliseconds. */
+const WATCH_MS = 500;
+
+/** Ends the run once its local cloud has ended: unlike Google's, that does not come back by itself. Returns what stops it. */
+function watch(dir: string, cloud: LocalCloudFile, end: AbortController): () => void {
+  let stop = (): void => {};
+  const look = (): void => {
+    if (isRunning(cloud)) stop = systemClock.after(WATCH_MS, look);
+    else end.abort(localCloudGone(dir));
+  };
+  look();
+  return () => stop();
+}
+
+/** On a local cloud that has only just been started there is nothing to go back to. */
+async function cloudFor(operation: RunOperation, local: LocalOptions): Promise<LocalCloudFile> {
+  return operation === 'rollback' ? demandLocalCloud(local.dir) : joinLocalCloud(local, programOf());
 }
 
 /** For a look at what is there: nothing is started and nothing made. Throws a Failure where no local cloud runs. */
 export function openLook(options: ConductorOptions, run: string): RunContext {
   const cloud = options.local ? demandLocalCloud(options.local.dir) : undefined;
-  const subject = subjectOf(options);
+  const subject = subjectOf(options, false);
   demandDataflow(subject.architecture, options.dataflow);
-  return contextOf(options, run, subject, cloud);
+  const local = options.local && cloud ? localLook(options.local.dir, cloud) : undefined;
+  return contextOf(options, run, subject, local, cloud);
 }
 
 /** What a run is about. */
@@ -104,8 +136,15 @@ interface Subject {
   readonly architecture: Hydrated;
 }
 
-function subjectOf({ architecture: path, cwd, environment }: ConductorOptions): Subject {
-  const loaded = loadArchitecture(path, cwd ?? process.cwd());
+/** Runs that send sources to be built, or would. */
+const SENDING: ReadonlySet<RunOperation> = new Set(['up', 'plan']);
+
+function subjectOf(
+  { architecture: path, cwd, environment, dataflow, directorUrl }: ConductorOptions,
+  isSending: boolean,
+): Subject {
+  const sources = isSending && { dataflow, director: directorUrl === undefined };
+  const loaded = loadArchitecture(path, cwd ?? process.cwd(), { sources });
   return { loaded, architecture: hydrated(loaded, environment) };
 }
 
@@ -113,12 +152,13 @@ function contextOf(
   options: ConductorOptions,
   run: string,
   { loaded, architecture }: Subject,
+  local: LocalReach | undefined,
   cloud: LocalCloudFile | undefined,
 ): RunContext {
   const endpoint = cloud?.origin ?? options.endpoint;
   return {
     run,
-    reach: reachCloud({ project: architecture.project_id, endpoint, local: undefined }),
+    reach: reachCloud({ project: architecture.project_id, endpoint, local }),
     architecture,
     document: loaded.architecture,
     environment: options.environment,
@@ -126,6 +166,7 @@ function contextOf(
     directorSource: bundledDirector(dirname(programOf())),
     dataflow: options.dataflow,
     directorUrl: options.directorUrl,
+    wishes: options.wishes ?? {},
     builder: options.builder ?? 'cloud-build',
     timeoutSeconds: atLeastOne('timeoutSeconds', options.timeoutSeconds ?? 1_800),
     clock: systemClock,

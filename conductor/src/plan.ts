@@ -5,9 +5,8 @@ import type { Plan } from '@service-director/shared/engine/plan.ts';
 import { UNKNOWN } from '@service-director/shared/model/unit.ts';
 import type { RunContext } from './context.ts';
 import { directorClient } from './director-client.ts';
-import { Failure } from './failure.ts';
 import { demandNoneElsewhere, locateDirector } from './phases/bootstrap.ts';
-import { findDirectorImage, findImages, type Images } from './phases/build.ts';
+import { findDirectorImage, type Images, lookUpImages } from './phases/build.ts';
 import { commandAll } from './phases/command.ts';
 import { findWorld, type World } from './phases/preflight.ts';
 import { planUnits } from './phases/units.ts';
@@ -15,6 +14,8 @@ import { forgottenNotes } from './stacks.ts';
 
 export interface PlanResult {
   readonly plans: readonly StackPlan[];
+  /** Services whose image would be built: there is none for the source as it is. */
+  readonly builds: readonly string[];
   /** Why part of it could not be planned, and what else is to be known. */
   readonly notes: readonly string[];
 }
@@ -30,46 +31,46 @@ export async function plan(context: RunContext): Promise<PlanResult> {
   const [directorUrl] = await Promise.all([locateDirector(context), demandNoneElsewhere(context)]);
   // A director that was named is neither built nor deployed.
   const ground = context.directorUrl === undefined ? [planBootstrap(world, context)] : [];
+  const looked = lookUpImages(context);
+  looked.catch(() => {});
   if (directorUrl === undefined) {
     const notes = ['there is no director yet: it would be deployed first, and would plan the dataflows'];
-    return { plans: await Promise.all(ground), notes };
+    const [plans, { missing }] = await Promise.all([Promise.all(ground), looked]);
+    return { plans, builds: missing, notes };
   }
   const [grounds, dataflows, forgotten] = await Promise.all([
     Promise.all(ground),
-    planDataflows(directorUrl, context),
+    planDataflows(directorUrl, looked, context),
     forgottenNotes(directorUrl, context),
   ]);
-  return { plans: [...grounds, ...dataflows.plans], notes: [...dataflows.notes, ...forgotten] };
+  return { ...dataflows, plans: [...grounds, ...dataflows.plans], notes: [...dataflows.notes, ...forgotten] };
 }
 
 /** What the director stands on, and itself. An image that is still to be built differs from the one that runs. */
 async function planBootstrap(world: World, context: RunContext): Promise<StackPlan> {
   const directorImage = (await findDirectorImage(context)) ?? UNKNOWN;
-  const directorEnv = context.reach.local?.directorEnv(context.architecture) ?? {};
-  const units = infrastructureUnits(context.architecture, { ...world, directorImage, directorEnv });
+  const units = infrastructureUnits(context.architecture, { ...world, directorImage });
   const made = await planUnits(units, [], context);
   return { stack: made.stack, operation: 'bootstrap', plan: summaryOf(made) };
 }
 
 /** By the director: of all dataflows, what a setup would do, and what a deploy of the images that are there. */
-async function planDataflows(directorUrl: string, context: RunContext): Promise<PlanResult> {
+async function planDataflows(
+  directorUrl: string,
+  looked: ReturnType<typeof lookUpImages>,
+  context: RunContext,
+): Promise<PlanResult> {
   const client = await directorClient(() => locateDirector(context), context);
   const dry = { dry_run: true };
   try {
-    const setups = await commandAll(
-      { type: 'dataflow-setup', phase: 'setup', client, directorUrl, more: () => dry },
-      context,
-    );
-    const images = await findImages(context).catch((error) => {
-      if (error instanceof Failure) return error;
-      throw error;
-    });
-    const more = (dataflow: string) => ({
-      ...dry,
-      images: images instanceof Failure ? {} : imagesOf(dataflow, images, context),
-    });
+    const [setups, { images, missing }] = await Promise.all([
+      commandAll({ type: 'dataflow-setup', phase: 'setup', client, directorUrl, more: () => dry }, context),
+      looked,
+    ]);
+    const more = (dataflow: string) => ({ ...dry, images: imagesOf(dataflow, images, context) });
+    // A deploy of some of them would not be the one that an up asks for.
     const deploys =
-      images instanceof Failure
+      missing.length > 0
         ? []
         : await commandAll({ type: 'deploy', phase: 'deploy', client, directorUrl, more }, context);
     const deployments = [...setups, ...deploys].flatMap((answer) => answer.deployments);
@@ -77,8 +78,9 @@ async function planDataflows(directorUrl: string, context: RunContext): Promise<
       plans: deployments.flatMap(({ stack, operation, plan: summary }) =>
         summary ? [{ stack, operation, plan: summary }] : [],
       ),
+      builds: missing,
       notes:
-        images instanceof Failure ? [`${images.message}: the deployment of services is not planned`] : [],
+        missing.length > 0 ? ['what the deployment of services changes is known once they are built'] : [],
     };
   } finally {
     await client.close();

@@ -29,6 +29,8 @@ export interface Status {
   readonly running: readonly Running[];
   /** What could not be found out. */
   readonly notes: readonly string[];
+  /** Nothing is there of all that is described: it was not stood up yet, or was taken down. */
+  readonly isEmpty: boolean;
   /** Whether everything is there and ready. */
   readonly isWell: boolean;
 }
@@ -77,6 +79,7 @@ export async function status(context: RunContext): Promise<Status> {
   const told = await tellOf(director, seen, context);
   const dataflows = seen.map((dataflow) => ({ ...dataflow, ...told.dataflows.get(dataflow.stack) }));
   const resources = [...infrastructure, ...dataflows.flatMap((dataflow) => dataflow.resources)];
+  const services = dataflows.flatMap((dataflow) => dataflow.services);
   return {
     architecture: architecture.scope,
     project: architecture.project_id,
@@ -85,11 +88,16 @@ export async function status(context: RunContext): Promise<Status> {
     dataflows,
     running: told.running,
     notes: told.notes,
+    isEmpty:
+      director.state === 'missing' &&
+      [...resources.filter(({ unit }) => !unit.startsWith('apis/')), ...services].every(
+        ({ state }) => state === 'missing' || state === 'foreign',
+      ),
     isWell:
       director.state === 'ready' &&
       told.notes.length === 0 &&
       resources.every(({ state }) => state === 'present') &&
-      dataflows.flatMap(({ services }) => services).every(({ state }) => state === 'ready'),
+      services.every(({ state }) => state === 'ready'),
   };
 }
 

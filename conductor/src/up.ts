@@ -8,12 +8,14 @@
  * run that failed is simply run again.
  */
 import type { TerminalEvent } from '@service-director/shared/contract/event.ts';
+import { both } from './both.ts';
 import type { Builder } from './builders/builder.ts';
 import { cloudBuild } from './builders/cloud-build.ts';
 import { dataflowsOf, type RunContext } from './context.ts';
 import { directorClient } from './director-client.ts';
-import type { Phase, Summary } from './event.ts';
+import type { AnyPhase, Phase, Summary } from './event.ts';
 import { Failure } from './failure.ts';
+import { failedServices } from './last-lines.ts';
 import { bootstrap, demandNoneElsewhere, findDirector, locateDirector } from './phases/bootstrap.ts';
 import { buildAll, findImages, foundation, type Images } from './phases/build.ts';
 import { commandAll } from './phases/command.ts';
@@ -35,6 +37,20 @@ export interface UpResult {
 }
 
 export async function up(context: RunContext, options: UpOptions = {}): Promise<UpResult> {
+  const failed = failedServices();
+  const emit: RunContext['emit'] = (event) => {
+    failed.see(event);
+    context.emit(event);
+  };
+  try {
+    return await standUp({ ...context, emit }, options);
+  } catch (error) {
+    await failed.tell(context);
+    throw error;
+  }
+}
+
+async function standUp(context: RunContext, options: UpOptions): Promise<UpResult> {
   const runs = (phase: Phase): boolean =>
     (options.only === undefined || options.only.includes(phase)) && !options.skip?.includes(phase);
   const phase = <T>(name: Phase, work: () => Promise<T>): Promise<T> => inPhase(name, work, context);
@@ -105,14 +121,6 @@ export async function up(context: RunContext, options: UpOptions = {}): Promise<
   }
 }
 
-/** The two branches to their ends: one that fails does not leave the other running behind our back. */
-async function both<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
-  const [first, second] = await Promise.allSettled([a, b]);
-  if (first.status === 'rejected') throw first.reason;
-  if (second.status === 'rejected') throw second.reason;
-  return [first.value, second.value];
-}
-
 function imagesOf(name: string, images: Images, context: RunContext): Images {
   const dataflow = dataflowsOf(context).find((one) => one.name === name);
   const entries = Object.values(dataflow?.services ?? {}).map(
@@ -153,7 +161,7 @@ export function summarize(
 }
 
 export async function inPhase<T>(
-  phase: Phase | 'teardown',
+  phase: AnyPhase,
   work: () => Promise<T>,
   { emit, clock }: RunContext,
 ): Promise<T> {

@@ -9,28 +9,34 @@ import { EVENT_PREFIX, toAttributes } from '@service-director/shared/contract/cl
 import type { CommandType } from '@service-director/shared/contract/command.ts';
 import type { DirectorEvent } from '@service-director/shared/contract/event.ts';
 import { systemClock, systemRandom, timestamp } from '@service-director/shared/kit/clock.ts';
-import { limiter } from '@service-director/shared/kit/limiter.ts';
+import { limits } from '@service-director/shared/kit/limiter.ts';
+import { retry } from '@service-director/shared/kit/retry.ts';
 import { emailOf } from '@service-director/shared/model/grant.ts';
-import { directorTopics } from '@service-director/shared/model/hydrate.ts';
+import { COMMAND_TOPICS, directorTopics } from '@service-director/shared/model/hydrate.ts';
 import type { Express } from 'express';
 import { pubsubBus } from './commands/bus.ts';
 import { type Intake, intake } from './commands/intake.ts';
 import { type Listener, listen } from './commands/pull.ts';
 import { pushRoutes } from './commands/push.ts';
 import type { Config } from './config.ts';
+import { newDeployments, stacksToWake, toldToStop } from './deployments/admission.ts';
+import { architectures } from './deployments/architectures.ts';
 import { coordinator } from './deployments/coordinator.ts';
 import { outbox, readyRow, type Speaker } from './deployments/outbox.ts';
 import { engines } from './engines/index.ts';
 import { authenticate } from './http/authenticate.ts';
 import { commandRoutes } from './http/commands.ts';
-import { createApp } from './http/server.ts';
-import { createLog } from './observability/log.ts';
+import { deploymentRoutes } from './http/deployments.ts';
+import { createApp, type Readiness } from './http/server.ts';
+import { stackRoutes } from './http/stacks.ts';
+import { createLog, type Log } from './observability/log.ts';
 import { firestoreStore } from './store/firestore.ts';
 import { isGone, thisHolder } from './store/holder.ts';
-import { leaseKeeper } from './store/lease.ts';
+import { openKeyring } from './store/keyring.ts';
 import type { DeploymentRecord } from './store/records.ts';
+import { openSealed } from './store/sealed.ts';
 import { sqliteStore } from './store/sqlite.ts';
-import type { Store } from './store/store.ts';
+import { mayPass, type Store } from './store/store.ts';
 
 export interface Director {
   readonly app: Express;
@@ -38,12 +44,21 @@ export interface Director {
   stop(): Promise<void>;
 }
 
-export async function startDirector(config: Config, version: object): Promise<Director> {
+/**
+ * Resolves once it takes commands. As long as something keeps it from that which may pass, it tries again, and tells
+ * `onHeldUp` what; rejects when only somebody else can change it: a wrong key, a setting that cannot be read.
+ */
+export async function startDirector(
+  config: Config,
+  version: object,
+  onHeldUp: (problems: Readiness['problems']) => void,
+): Promise<Director> {
   const clock = systemClock;
   const random = systemRandom;
   const log = createLog(config);
-  const store = openStore(config);
   const cloud = googleCloud({ project: config.project, endpoint: config.endpoint });
+  const persist = persistence(log, onHeldUp);
+  const store = await openState(config, cloud, persist);
   const pubsub = new PubSub({ projectId: config.project });
   const bus = pubsubBus(pubsub);
   const topics = directorTopics(config.topicPrefix);
@@ -59,23 +74,27 @@ export async function startDirector(config: Config, version: object): Promise<Di
     log.error('something failed and is tried again', { about, error: String(error) });
 
   const sending = outbox({ store, bus, clock, random, onTrouble });
-  const limits = callLimits(config);
+  const calls = limits({ all: config.concurrency, each: config.apiConcurrency });
   const coordinating = coordinator({
     store,
     clock,
     random,
     engine: await engines.gcp(),
-    projectNumber: await projectNumberOf(cloud, log.warn),
+    projectNumber: await persist('project', () => projectNumberOf(cloud), isAnswerable),
     engineContext: (rank) => ({
       cloud,
       region: config.region,
       self: config.account === undefined ? undefined : emailOf(config.account, config.project),
       clock,
       random,
-      limit: (api, call) => limits(api, call, rank),
+      limit: (api, call) => calls.run(api, call, rank),
     }),
     announce,
-    leases: leaseKeeper({ store, clock, holder, isGone: (other) => isGone(other, holder) }),
+    holder,
+    isGone: (other) => isGone(other, holder),
+    blueprints: architectures,
+    retention: config.retention,
+    approvalMs: config.approvalSeconds * 1000,
     outbox: sending,
     speaker,
     onTrouble,
@@ -102,7 +121,22 @@ export async function startDirector(config: Config, version: object): Promise<Di
       });
   }
 
-  const inner = intake({ store, clock, outbox: sending, speaker, submit: coordinating.submit });
+  const inner = intake({
+    store,
+    clock,
+    outbox: sending,
+    speaker,
+    blueprints: architectures,
+    onTaken(record, writes) {
+      coordinating.wake(stacksToWake(writes));
+      coordinating.poke(toldToStop(writes));
+      for (const about of newDeployments(writes))
+        announce(
+          { type: 'accepted', command: record.id, command_type: about.operation, dataflow: about.dataflow },
+          about,
+        );
+    },
+  });
   const taking: Intake = {
     async receive(incoming) {
       const receipt = await inner.receive(incoming);
@@ -113,22 +147,29 @@ export async function startDirector(config: Config, version: object): Promise<Di
     },
   };
   const subscriptions = new Map<string, CommandType | undefined>([
-    [`${topics.commands['dataflow-setup']}-sub`, 'dataflow-setup'],
-    [`${topics.commands.deploy}-sub`, 'deploy'],
-    [`${topics.commands.teardown}-sub`, 'teardown'],
+    ...COMMAND_TOPICS.map((type) => [`${topics.commands[type]}-sub`, type] as const),
     ...(config.legacy ? ([[`${config.legacy.commands}-sub`, undefined]] as const) : []),
   ]);
-  await coordinating.start();
+  await persist('state', () => coordinating.start(), mayPass);
   const listener: Listener | undefined =
     config.delivery === 'pull'
       ? listen({ pubsub, intake: taking, clock, random, log, subscriptions })
       : undefined;
   if (config.legacy) {
     const ready = readyRow(config.name, config.legacy.completions);
-    store
-      .commit([ready.write])
-      .then(() => sending.send([ready.id]))
-      .catch((error) => onTrouble(error, ready.id));
+    retry(() => store.commit([ready.write]), {
+      clock,
+      random,
+      backoff: START_BACKOFF,
+      attempts: Number.POSITIVE_INFINITY,
+      again(error) {
+        onTrouble(error, ready.id);
+        return mayPass(error);
+      },
+    }).then(
+      () => sending.send([ready.id]),
+      () => {},
+    );
   }
 
   return {
@@ -140,7 +181,11 @@ export async function startDirector(config: Config, version: object): Promise<Di
         return { ready: Object.keys(problems).length === 0, problems };
       },
       authenticate: authenticate(config),
-      commands: commandRoutes({ intake: taking, store, clock }),
+      routes: [
+        commandRoutes({ intake: taking, store, clock }),
+        deploymentRoutes({ store }),
+        stackRoutes({ store }),
+      ],
       push:
         config.delivery === 'push'
           ? pushRoutes({
@@ -161,18 +206,36 @@ export async function startDirector(config: Config, version: object): Promise<Di
   };
 }
 
-/** So many calls at a time, altogether and to one API; the most urgent first. */
-function callLimits({
-  concurrency,
-  apiConcurrency,
-}: Config): <T>(api: string, call: () => Promise<T>, rank: number) => Promise<T> {
-  const all = limiter(concurrency);
-  const byApi = new Map<string, ReturnType<typeof limiter>>();
-  return (api, call, rank) => {
-    const one = byApi.get(api) ?? limiter(apiConcurrency);
-    byApi.set(api, one);
-    return one.run(() => all.run(call, rank), rank);
-  };
+/** Tries a part of the start, `state` or `project`, until it works; rejects with what does not pass. */
+type Persist = <T>(part: string, task: () => Promise<T>, passes: (error: unknown) => boolean) => Promise<T>;
+
+/** Longest waits between two tries, in milliseconds. A role takes minutes to be in effect, and so may a database. */
+const START_BACKOFF = { firstMs: 500, longestMs: 10_000, factor: 2 };
+
+function persistence(log: Log, onHeldUp: (problems: Readiness['problems']) => void): Persist {
+  return (part, task, passes) =>
+    retry(task, {
+      clock: systemClock,
+      random: systemRandom,
+      backoff: START_BACKOFF,
+      attempts: Number.POSITIVE_INFINITY,
+      again(error) {
+        if (!passes(error)) return false;
+        const because = error instanceof Error ? error.message : String(error);
+        log.warn('the start is held up and tried again', { part, error: because });
+        onHeldUp({ [part]: because });
+        return true;
+      },
+    });
+}
+
+/** Rejects when it is encrypted with a key that is not there or may not be used. */
+async function openState(config: Config, cloud: Cloud, persist: Persist): Promise<Store> {
+  const { stateKey } = config;
+  const options = { cloud, clock: systemClock, random: systemRandom };
+  const keyring = stateKey === undefined ? undefined : openKeyring(stateKey, options);
+  const store = await persist('state', async () => openStore(config), mayPass);
+  return persist('state', () => openSealed(store, keyring), mayPass);
 }
 
 function openStore(config: Config): Store {
@@ -191,23 +254,21 @@ function openStore(config: Config): Store {
   throw new Error(`DIRECTOR_STATE is ${state}; it is written sqlite:<path> or firestore:<database>`);
 }
 
-/** Twelve digits. Asked until it is answered: on a new project the first answers may be refusals. */
-async function projectNumberOf(
-  cloud: Cloud,
-  warn: (message: string, fields: { error: string }) => void,
-): Promise<string> {
-  for (let wait = 250; ; wait = Math.min(10_000, wait * 2)) {
-    try {
-      const projects = await cloud.projects();
-      const { data } = await projects.projects.get({ name: `projects/${cloud.project}` });
-      return data.name?.replace('projects/', '') ?? '';
-    } catch (error) {
-      const known = CloudError.from(error);
-      if (known.reason === 'internal' || known.reason === 'invalid') throw known;
-      warn('the project cannot be read yet', { error: known.message });
-      await systemClock.sleep(wait);
-    }
+/** Twelve digits. */
+async function projectNumberOf(cloud: Cloud): Promise<string> {
+  try {
+    const projects = await cloud.projects();
+    const { data } = await projects.projects.get({ name: `projects/${cloud.project}` });
+    return data.name?.replace('projects/', '') ?? '';
+  } catch (error) {
+    throw CloudError.from(error);
   }
+}
+
+/** On a new project the first answers may be refusals of any kind. */
+function isAnswerable(error: unknown): boolean {
+  const { reason } = CloudError.from(error);
+  return reason !== 'internal' && reason !== 'invalid';
 }
 
 function plain(fields: object): Record<string, string | number | boolean> {

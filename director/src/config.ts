@@ -19,8 +19,14 @@ const Environment = z.object({
   DIRECTOR_LEGACY_COMPLETION_TOPIC: z.string().optional(),
   /** `sqlite:<path>`, for one director; `firestore:<database>`, for any number of them. */
   DIRECTOR_STATE: z.string().default('sqlite:director-state.sqlite'),
+  /** What the state is encrypted with: `file:<path>`, or `kms:projects/…/cryptoKeys/<key>`; older ones after commas. */
+  DIRECTOR_STATE_KEY: z.string().optional(),
   /** Where Firestore is, when it is not Google's: the variable of Google's own clients, `127.0.0.1:8080`. */
   FIRESTORE_EMULATOR_HOST: z.string().optional(),
+  /** How many earlier versions of a stack's state are kept, each of which can be brought back. */
+  STATE_BACKUP_RETENTION: z.coerce.number().int().min(1).max(1_000).default(10),
+  /** How long an approval is waited for. */
+  DIRECTOR_APPROVAL_SECONDS: z.coerce.number().int().positive().default(86_400),
   DIRECTOR_DELIVERY: z.enum(['pull', 'push']).default('pull'),
   /** Whose pushes are taken, with DIRECTOR_DELIVERY=push. */
   DIRECTOR_PUSH_ACCOUNT: z.string().optional(),
@@ -49,7 +55,10 @@ export interface Config {
   readonly topicPrefix: string | undefined;
   readonly legacy: { readonly commands: string; readonly completions: string } | undefined;
   readonly state: string;
+  readonly stateKey: string | undefined;
   readonly firestoreEmulator: string | undefined;
+  readonly retention: number;
+  readonly approvalSeconds: number;
   readonly delivery: 'pull' | 'push';
   readonly pushAccount: string | undefined;
   readonly access: 'verified' | 'loopback';
@@ -89,7 +98,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     topicPrefix: data.DIRECTOR_TOPIC_PREFIX,
     legacy: commands !== undefined && completions !== undefined ? { commands, completions } : undefined,
     state: data.DIRECTOR_STATE,
+    stateKey: data.DIRECTOR_STATE_KEY,
     firestoreEmulator: data.FIRESTORE_EMULATOR_HOST,
+    retention: data.STATE_BACKUP_RETENTION,
+    approvalSeconds: data.DIRECTOR_APPROVAL_SECONDS,
     delivery: data.DIRECTOR_DELIVERY,
     pushAccount: data.DIRECTOR_PUSH_ACCOUNT,
     access: data.DIRECTOR_ACCESS,

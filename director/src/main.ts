@@ -13,6 +13,8 @@ const startedAt = Date.now();
 const port = Number(process.env.PORT ?? 8080);
 let handler: Handler | undefined;
 const waiting: [IncomingMessage, ServerResponse][] = [];
+/** What keeps it from starting, by part; that may take minutes, so nobody is kept waiting for it. */
+let heldUpBy: Readonly<Record<string, string>> | undefined;
 
 const server = createServer((request, response) => {
   if (handler) handler(request, response);
@@ -20,12 +22,24 @@ const server = createServer((request, response) => {
     response.once('close', begin);
     answer(response, 200, { status: 'ok' });
   } else if (request.url === '/ready' || request.url === '/readyz')
-    answer(response, 503, { ready: false, problems: { director: 'starting' } });
+    answer(response, 503, { ready: false, problems: heldUpBy ?? { director: 'starting' } });
+  else if (heldUpBy) putOff(response);
   else waiting.push([request, response]);
 });
 
-function answer(response: ServerResponse, status: number, body: object): void {
-  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+function answer(response: ServerResponse, status: number, body: object, type = 'application/json'): void {
+  response.writeHead(status, { 'content-type': type }).end(JSON.stringify(body));
+}
+
+function putOff(response: ServerResponse): void {
+  const detail = 'The director is not ready; what it waits for stands in /ready.';
+  const problem = { type: 'about:blank', title: 'Not ready', status: 503, detail };
+  answer(response, 503, problem, 'application/problem+json');
+}
+
+function holdUp(problems: Readonly<Record<string, string>>): void {
+  heldUpBy = problems;
+  for (const [, response] of waiting.splice(0)) putOff(response);
 }
 
 /** Cloud Run lets nobody but its own front end reach the container; anywhere else only this machine may. */
@@ -52,12 +66,13 @@ async function start(): Promise<void> {
   const { readConfig } = await import('./config.ts');
   const { startDirector } = await import('./app.ts');
   const config = readConfig(process.env);
-  const director = await startDirector(config, {
+  const version = {
     name: config.name,
     version: VERSION,
     revision: config.revision,
     node: process.version,
-  });
+  };
+  const director = await startDirector(config, version, holdUp);
   handler = director.app;
   for (const [request, response] of waiting.splice(0)) handler(request, response);
   const { port: actual } = server.address() as AddressInfo;

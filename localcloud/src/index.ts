@@ -13,8 +13,10 @@ import type { Door, Service } from './service.ts';
 import { admin } from './services/admin.ts';
 import { artifactRegistry } from './services/artifact-registry.ts';
 import { cloudBuild } from './services/cloud-build.ts';
+import { firestore } from './services/firestore.ts';
 import { iam } from './services/iam.ts';
 import { iamCredentials } from './services/iam-credentials.ts';
+import { kms } from './services/kms.ts';
 import { locations } from './services/locations.ts';
 import { logging } from './services/logging.ts';
 import { metadata } from './services/metadata.ts';
@@ -105,7 +107,9 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Runni
     locations(cloud).service,
     buckets.service,
     artifacts.service,
+    firestore(cloud).service,
     pubsub(cloud, identities).service,
+    kms(cloud).service,
     logService,
     cloudBuild(cloud, {
       objects: buckets.objects,

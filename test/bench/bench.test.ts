@@ -1,11 +1,18 @@
 /** The bench itself: how figures come about and are shown, and its command line. */
 import { join } from 'node:path';
+import { sqliteStore } from '@service-director/director/store/sqlite.ts';
+import { seededRandom } from '@service-director/shared/kit/clock.ts';
+import { limits } from '@service-director/shared/kit/limiter.ts';
 import { type Ran, run } from '@service-director/shared/kit/process.ts';
 import { describe, expect, test } from 'vitest';
 import { type Facts, longestChain } from './chain.ts';
+import { deploy, plan } from './deployment-run.ts';
+import { SHAPES } from './graphs.ts';
 import { figureOf } from './measure.ts';
+import { memoryCloud, unitsOf } from './memory-cloud.ts';
 import { compare, inTurn, median } from './sample.ts';
 import { table } from './table.ts';
+import { virtualClock } from './virtual-clock.ts';
 
 const FACTS: Facts = {
   localCloud: 1,
@@ -79,6 +86,8 @@ test('the table has each figure beside its target, and says what is missing', ()
   const figures = [
     figureOf({ ...common, what: 'quick', figure: 0.5, target: { atMost: 0.5 } }),
     figureOf({ ...common, what: 'slow', figure: 12.345, target: { atLeast: 20 } }),
+    figureOf({ ...common, what: 'growth', unit: '', figure: 1.1, target: { atMost: 1.1 } }),
+    figureOf({ ...common, what: 'tiny', figure: 0.0254, target: { atMost: 0.03 } }),
   ];
   const shown = table([
     { name: 'a', what: 'a', figures },
@@ -86,12 +95,63 @@ test('the table has each figure beside its target, and says what is missing', ()
     { name: 'c', what: 'broken', error: 'it ended with 1' },
   ]);
   expect(shown).toBe(`\
-measure         figure   target  met
-quick           0.50 ×  ≤ 0.5 ×  ✓    1 ms beside 2 ms
-slow           12.35 ×   ≥ 20 ×  ✗    1 ms beside 2 ms
-beside a tool        –           –    not measured: the tool is not on PATH
-broken               –           –    failed: it ended with 1
+measure         figure    target  met
+quick           0.50 ×   ≤ 0.5 ×  ✓    1 ms beside 2 ms
+slow           12.35 ×    ≥ 20 ×  ✗    1 ms beside 2 ms
+growth            1.10     ≤ 1.1  ✓    1 ms beside 2 ms
+tiny           0.025 ×  ≤ 0.03 ×  ✓    1 ms beside 2 ms
+beside a tool        –            –    not measured: the tool is not on PATH
+broken               –            –    failed: it ended with 1
 `);
+});
+
+test('a virtual clock passes at once, in order, and everything that follows from an alarm comes before the next', async () => {
+  const clock = virtualClock();
+  const seen: string[] = [];
+  const one = async (name: string, ms: number): Promise<void> => {
+    await clock.sleep(ms);
+    await Promise.resolve();
+    seen.push(`${name} at ${clock.now()}`);
+  };
+  clock.after(500, () => seen.push('never'))();
+  await clock.pass(Promise.all([one('late', 3_600_000), one('b', 1_000), one('a', 1_000)]));
+  expect(seen).toEqual(['b at 1000', 'a at 1000', 'late at 3600000']);
+  await expect(clock.pass(new Promise(() => {}))).rejects.toThrow('not for time');
+});
+
+test.each(Object.entries(SHAPES))(
+  'a graph is as large as asked for, the same for a seed, and has no circle: %s',
+  (_, shape) => {
+    const graph = shape(1_000, seededRandom(1));
+    expect(graph).toHaveLength(1_000);
+    expect(graph).toEqual(shape(1_000, seededRandom(1)));
+    for (const [place, before] of graph.entries()) {
+      expect(new Set(before).size).toBe(before.length);
+      expect(before.every((other) => other >= 0 && other < place)).toBe(true);
+    }
+    expect(graph.some((before) => before.length > 0)).toBe(true);
+  },
+);
+
+test('a deployment is written down before it goes on, and the same again changes nothing', async () => {
+  const store = sqliteStore({ path: ':memory:' });
+  const cloud = memoryCloud({
+    async work(id) {
+      const journal = await store.list<{ type: string; unit: string }>({ collection: 'journal' });
+      expect(journal.map(({ value }) => value)).toContainEqual(
+        expect.objectContaining({ type: 'intend', unit: id }),
+      );
+    },
+  });
+  const units = unitsOf([[], [0], [1, 0]]);
+  const run = { units, engine: cloud.engine, store, limits: limits({ all: 2, each: 1 }) };
+  await deploy(run);
+  expect([...cloud.values]).toEqual(units.map(({ id }) => [id, 'v']));
+  expect(await store.list({ collection: 'units' })).toHaveLength(3);
+  expect((await plan(run)).units.map(({ change }) => change.action)).toEqual(['none', 'none', 'none']);
+  await deploy(run);
+  expect(cloud.calls).toBe(3);
+  await store.close();
 });
 
 describe('the command line', () => {

@@ -12,19 +12,41 @@ import { parseArgs } from 'node:util';
 import { ROOT } from './machine.ts';
 import { type Measure, Missing } from './measure.ts';
 import { command } from './measures/command.ts';
+import { commit } from './measures/commit.ts';
+import { contention } from './measures/contention.ts';
 import { director } from './measures/director.ts';
+import { engine } from './measures/engine.ts';
 import { help } from './measures/help.ts';
+import { kills } from './measures/kills.ts';
+import { makespan } from './measures/makespan.ts';
+import { makespanWall } from './measures/makespan-wall.ts';
 import { memory } from './measures/memory.ts';
 import { pubsub } from './measures/pubsub.ts';
+import { simulation } from './measures/simulation.ts';
 import { upAgain } from './measures/up-again.ts';
 import { upFirst } from './measures/up-first.ts';
 import { type Result, table } from './table.ts';
 import { openWorkshop, type Workshop } from './workshop.ts';
 
-const MEASURES: readonly Measure[] = [upAgain, upFirst, command, director, memory, help, pubsub];
+const MEASURES: readonly Measure[] = [
+  upAgain,
+  upFirst,
+  command,
+  contention,
+  kills,
+  director,
+  memory,
+  help,
+  pubsub,
+  makespan,
+  makespanWall,
+  engine,
+  commit,
+  simulation,
+];
 const USAGE = `Usage: npm run bench -- [--json] [--only NAME[,NAME]]
 
-${MEASURES.map(({ name, what }) => `  ${name.padEnd(10)}  ${what}`).join('\n')}
+${MEASURES.map(({ name, what }) => `  ${name.padEnd(13)}  ${what}`).join('\n')}
 `;
 /** As the conductor's. */
 const EXIT = { done: 0, failed: 1, usage: 64, interrupted: 130 };

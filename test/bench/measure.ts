@@ -21,8 +21,8 @@ export interface Figure {
   readonly detail: string;
 }
 
-/** `×` is a ratio: ours beside the other, measured in the same run. */
-export type Unit = 's' | 'ms' | 'MiB' | '×';
+/** `×` is a ratio: ours beside the other, measured in the same run. A plain number has none. */
+export type Unit = 's' | 'ms' | 'MiB' | '×' | '';
 
 export type Target = { readonly atMost: number } | { readonly atLeast: number };
 

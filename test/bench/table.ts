@@ -39,12 +39,13 @@ function rowsOf(result: Result): string[][] {
 }
 
 function targetOf(target: Target, unit: Unit): string {
-  return 'atMost' in target ? `≤ ${target.atMost} ${unit}` : `≥ ${target.atLeast} ${unit}`;
+  return ('atMost' in target ? `≤ ${target.atMost} ${unit}` : `≥ ${target.atLeast} ${unit}`).trimEnd();
 }
 
 /** With as many digits as mean something. */
 function amount(figure: number, unit: Unit): string {
-  return `${figure.toFixed(unit === '×' || unit === 's' ? 2 : 0)} ${unit}`;
+  const digits = unit === 'ms' || unit === 'MiB' ? 0 : figure < 0.1 ? 3 : 2;
+  return `${figure.toFixed(digits)} ${unit}`.trimEnd();
 }
 
 function pad(cell: string, width = 0): string {

@@ -85,7 +85,9 @@ describe('status', () => {
     expect(code).toBe(1);
     expect(stdout).toContain(`look in ${PROJECT}\n`);
     expect(stdout).toContain(`director service-director  ready  ${director.url}  version ${version}\n`);
-    expect(stdout).toContain('  subscription dataflow-setup-sub, deploy-sub, teardown-sub, sd-commands-sub');
+    expect(stdout).toContain(
+      '  subscription dataflow-setup-sub, deploy-sub, teardown-sub, rollback-sub, approve-sub, cancel-sub, sd-commands-sub',
+    );
     expect(stdout).toContain(
       'flow  never set up\n  service look-api  missing\n  service look-web  missing\n',
     );

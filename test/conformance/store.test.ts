@@ -1,11 +1,14 @@
-/** What a store does, asked of SQLite and of Firestore, as Google's emulator plays it, with the same requests. */
+/** What a store does, asked of SQLite, plain and sealed, and of Firestore, as Google's emulator plays it, with the same requests. */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileKey } from '@service-director/director/store/file-key.ts';
 import { type FirestoreOptions, firestoreStore } from '@service-director/director/store/firestore.ts';
 import { firestoreCalls } from '@service-director/director/store/firestore-client.ts';
+import type { Keyring } from '@service-director/director/store/keyring.ts';
 import { listAll } from '@service-director/director/store/list-all.ts';
+import { sealedStore } from '@service-director/director/store/sealed.ts';
 import { sqliteStore } from '@service-director/director/store/sqlite.ts';
 import {
   type Condition,
@@ -71,6 +74,24 @@ suite('SQLite', async () => {
   };
 });
 
+/** A key file in the folder. */
+function newKey(dir: string): Keyring {
+  const path = join(dir, 'key');
+  writeFileSync(path, randomBytes(32).toString('base64'), { mode: 0o600 });
+  return fileKey(path);
+}
+
+suite('SQLite, sealed', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'store-'));
+  const keyring = newKey(dir);
+  // Each opening stands for a process: it has data keys of its own, and must open those of the others.
+  return {
+    open: (root) =>
+      sealedStore(sqliteStore({ path: join(dir, `${root}.sqlite`) }), keyring, { documentsPerKey: 100 }),
+    stop: async () => rmSync(dir, { recursive: true }),
+  };
+});
+
 if (!('missing' in emulator)) {
   let running: RunningEmulator;
   beforeAll(async () => {
@@ -129,6 +150,20 @@ if (!('missing' in emulator)) {
 
     const reaches = (id: string, version: number | undefined): Promise<void> =>
       vi.waitFor(async () => expect((await direct.get(key(id)))?.version).toBe(version), { timeout: 30_000 });
+
+    test('sealed, a long document takes as many bytes as before, and is found by its fields', async () => {
+      const dir = mkdtempSync(join(tmpdir(), 'store-'));
+      onTestFinished(() => rmSync(dir, { recursive: true }));
+      const sealed = sealedStore(direct, newKey(dir));
+      const text = 'orders '.repeat(1_500_000);
+      await sealed.commit([put('long', { status: 'running', text }), put('short', { status: 'failed' })]);
+      const where = { field: 'status', is: 'running' };
+      const found = await sealed.list<{ text: string }>({ collection: 'commands', where });
+      expect(found.map(({ id, value }) => [id, value.text === text])).toEqual([['long', true]]);
+      const raw = JSON.stringify(await direct.list({ collection: 'commands', where }));
+      expect(raw).not.toContain('orders');
+      expect(raw.length).toBeLessThan(100_000);
+    });
 
     test('a commit whose answer gets lost is done once, and is not taken for a conflict', async () => {
       await withLostAnswer([put('a', { n: 1 })], [put('a', { n: 2 }, 1), put('b', {}, 'absent')], () =>

@@ -1,6 +1,7 @@
 /** Commands in, events out: over Pub/Sub and over HTTP, once and many times. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { fingerprint } from '@service-director/shared/kit/hash.ts';
+import { COMMAND_TOPICS } from '@service-director/shared/model/hydrate.ts';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type DirectorProcess, startDirector } from './support/director.ts';
 import { documentOf, ephemeral, pair } from './support/documents.ts';
@@ -83,7 +84,9 @@ test('G2: nothing reaches the director but by its command topics and its HTTP po
   const listening = mine.filter(({ method }) =>
     /^(StreamingPull|Pull|Acknowledge|ModifyAckDeadline)$/.test(method),
   );
-  const names = [...TYPES, OLDER.commands].map((topic) => `projects/${PROJECT}/subscriptions/${topic}-sub`);
+  const names = [...COMMAND_TOPICS, OLDER.commands].map(
+    (topic) => `projects/${PROJECT}/subscriptions/${topic}-sub`,
+  );
   expect(new Set(listening.map(({ resource }) => resource))).toEqual(new Set(names));
   // Nor does it read what somebody could have left for it.
   expect(mine.filter(({ method }) => /^objects\.get$/.test(method))).toEqual([]);
@@ -103,7 +106,7 @@ test('the same commands over HTTP: the same intake, the same answers', async () 
       'idempotency-key': id,
       correlationid: 'run-8',
     });
-    expect(accepted).toMatchObject({ status: 202, body: { id, status: 'accepted', duplicate: false } });
+    expect(accepted).toMatchObject({ status: 202, body: { id, status: 'running', duplicate: false } });
     expect(accepted.headers.get('location')).toBe(`/commands/${id}`);
     const answer = await world.recorder.answerTo(id);
     expect(answer).toMatchObject({ type: 'completed', command: id, command_type: type });

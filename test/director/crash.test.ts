@@ -65,7 +65,11 @@ describe('killed at twenty moments of a set-up and a deploy', () => {
     const units = ledger.read('units', `${run}/`);
     const [stack] = Object.values(ledger.read('stacks', `${run}/`));
     const { version, lease } = stack as { version: number; lease?: object };
-    const known = Object.values(units).map((unit) => ({ ...(unit as object), outputs: undefined }));
+    const known = Object.values(units).map((unit) => ({
+      ...(unit as object),
+      outputs: undefined,
+      fingerprint: undefined,
+    }));
     const inventory = await inventoryOf(world, `${run}-`);
     return comparable(
       { inventory, known: comparable(known, `${run}-`), version, lease: lease ?? 'none' },

@@ -3,7 +3,7 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
 import { readConfig } from '@service-director/director/config.ts';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { type Answer, type DirectorProcess, startDirector } from './support/director.ts';
+import { type Answer, type DirectorProcess, launchDirector, startDirector } from './support/director.ts';
 import { documentOf, ephemeral } from './support/documents.ts';
 import { freePort, openWorld, PROJECT, REGION, until, type World } from './support/world.ts';
 
@@ -61,24 +61,31 @@ describe('G47: alive is one thing, ready for commands another', () => {
     });
   });
 
-  test('not ready while it starts, and alive all the same', async () => {
+  test('not ready while it is kept from starting, and alive all the same', async () => {
     world.running.cloud.faults.replace([{ method: 'GetProject', error: 'UNAVAILABLE' }]);
     const port = await freePort();
-    const starting = startDirector(world, { name: 'starting', port, env: { DIRECTOR_DELIVERY: 'push' } });
-    const at = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${port}${path}`);
-    await until(() => at('/health'));
-    await until(() => expect(world.running.cloud.faults.rules()[0]?.hits).toBeGreaterThan(0));
-    expect((await at('/health')).status).toBe(200);
-    const answer = await at('/ready');
-    expect([answer.status, await answer.json()]).toEqual([
-      503,
-      { ready: false, problems: { director: 'starting' } },
-    ]);
-    // What is asked meanwhile is answered as soon as there is somebody to answer.
-    const early = at('/version');
+    const env = { DIRECTOR_DELIVERY: 'push' };
+    const kept = await launchDirector(world, { name: 'kept', port, env });
+    await until(async () =>
+      expect(await kept.get('/ready')).toMatchObject({
+        status: 503,
+        body: { ready: false, problems: { project: 'Fault on purpose: UNAVAILABLE' } },
+      }),
+    );
+    expect((await kept.get('/health')).status).toBe(200);
+    // It may take minutes: nobody is kept waiting.
+    expect(await kept.get('/version')).toMatchObject({ status: 503, type: 'application/problem+json' });
     world.running.cloud.faults.replace([]);
-    expect((await early).status).toBe(200);
-    await (await starting).kill();
+    await kept.ready();
+    expect((await kept.get('/version')).status).toBe(200);
+    await kept.kill();
+  });
+
+  test('what is asked while it loads is answered when there is somebody to answer', async () => {
+    const port = await freePort();
+    const loading = await launchDirector(world, { name: 'loading', port });
+    expect((await until(() => loading.get('/version'))).status).toBe(200);
+    await loading.kill();
   });
 
   test('not ready while a subscription is gone, ready and listening when it is back', async () => {
@@ -160,6 +167,7 @@ describe('G47: alive is one thing, ready for commands another', () => {
       dataflow: 'flow',
       version: 1,
       units: 1,
+      locked: false,
     });
     expect(await director.get('/commands/unheard-of')).toMatchObject(isProblem(404, /no command unheard-of/));
     expect(await director.get('/unheard-of')).toMatchObject(isProblem(404, /\/unheard-of/));

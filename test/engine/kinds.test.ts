@@ -1,10 +1,10 @@
 /** The life of every kind of resource, through the native engine and Google's clients, on the local cloud. */
 
 import type { Unit } from '@service-director/shared/model/unit.ts';
-import { kinds } from '@service-director/shared/resources/index.ts';
+import { type KindName, kinds } from '@service-director/shared/resources/index.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Bench, type Done, OTHERS, OURS, openBench, unitOf } from './bench.ts';
-import type { Fields, KindCase } from './cases/case.ts';
+import type { Fields } from './cases/case.ts';
 import { specOf } from './cases/case.ts';
 import { cases } from './cases/index.ts';
 
@@ -71,7 +71,7 @@ describe.each(Object.entries(cases))('%s', (kind, of) => {
     expect(changed.planned.change).toEqual({ action: 'update', fields: shows });
     expect(changed.calls).toEqual([of.methods.update]);
     const back = await brought(before, changed);
-    expect(back.planned.change.action).toBe(isKept(of) ? 'none' : 'update');
+    expect(back.planned.change.action).toBe(kind === 'apis' ? 'none' : 'update');
   });
 
   test.each(of.drifts)('is mended: $what', async ({ by, shows }) => {
@@ -177,8 +177,8 @@ describe.each(Object.entries(cases))('%s', (kind, of) => {
     const desired = await unit(nextName());
     await brought(desired);
     const { outcome, calls } = await bench.destroy(desired);
-    if (isKept(of)) {
-      expect(outcome).toEqual({ status: 'kept', because: 'others in the project may use them' });
+    if (of.methods.remove === undefined) {
+      expect(outcome).toEqual({ status: 'kept', because: kinds[kind as KindName].stays });
       expect(calls).toEqual([]);
       return;
     }
@@ -190,8 +190,3 @@ describe.each(Object.entries(cases))('%s', (kind, of) => {
     expect(again.calls).toEqual([]);
   });
 });
-
-/** APIs are enabled, and never disabled again. */
-function isKept({ methods }: KindCase): boolean {
-  return methods.remove === undefined;
-}

@@ -1,11 +1,12 @@
 /** What a plan says beforehand: that the apply will refuse a unit, and why. */
 import { native } from '@service-director/shared/engine/native.ts';
-import { makePlan, type Plan } from '@service-director/shared/engine/plan.ts';
+import { makePlan, type Operation, type Plan } from '@service-director/shared/engine/plan.ts';
 import type { Unit } from '@service-director/shared/model/unit.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Bench, openBench, unitOf } from './bench.ts';
 import { bucket } from './cases/bucket.ts';
 import { specOf } from './cases/case.ts';
+import { subscription } from './cases/subscription.ts';
 import { topic } from './cases/topic.ts';
 
 let bench: Bench;
@@ -17,10 +18,10 @@ afterAll(async () => {
   await bench.end();
 });
 
-function planOf(desired: Unit): Promise<Plan> {
+function planOf(desired: Unit, operation: Operation = 'dataflow-setup'): Promise<Plan> {
   return makePlan({
     stack: 'shop/orders',
-    operation: 'dataflow-setup',
+    operation,
     desired: [desired],
     obsolete: [],
     keep: new Map(),
@@ -49,4 +50,28 @@ test('a bucket that would move is told to be refused, and not that its data is l
     fix: expect.stringContaining('another name'),
   });
   expect(warnings).not.toContainEqual(expect.stringContaining('is deleted and made anew'));
+});
+
+test('what is protected is not replaced either', async () => {
+  const spec = await subscription.spec('guarded', bench);
+  await bench.apply(unitOf('subscription', specOf(spec)));
+  const moved = {
+    ...unitOf('subscription', specOf(spec, { filter: 'attributes.kind = "x"' })),
+    protection: 'it is protected',
+  };
+  const { units } = await planOf(moved);
+  expect(units[0]).toMatchObject({
+    change: { action: 'none' },
+    refused: {
+      because: expect.stringContaining('it is protected'),
+      fix: expect.stringContaining('protection'),
+    },
+  });
+});
+
+test('a way back says what it does not bring back', async () => {
+  const spec = await bucket.spec('lost', bench);
+  const back = await planOf(unitOf('bucket', specOf(spec)), 'rollback');
+  expect(back.warnings).toEqual([expect.stringContaining('comes back empty')]);
+  expect((await planOf(unitOf('bucket', specOf(spec)))).warnings).toEqual([]);
 });

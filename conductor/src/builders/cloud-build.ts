@@ -35,7 +35,7 @@ async function buildOnce(request: BuildRequest, object: string, context: RunCont
     const build = await follow(id, request, context);
     if (build.status === 'SUCCESS') return build;
     const mayPass = REFUSED.has(build.failureInfo?.type ?? '') && clock.now() - began < PATIENCE_MS;
-    if (!mayPass) throw failed(request, build);
+    if (!mayPass) throw failed(request, build, context.reach.cloud.project);
     request.waiting(`the grants of ${request.account.split('@')[0]} to take effect`);
     await clock.sleep(wait, signal);
   }
@@ -169,11 +169,11 @@ const ENDED: ReadonlySet<string> = new Set([
   'EXPIRED',
 ]);
 
-function failed({ name }: BuildRequest, build: Build): Failure {
+function failed({ name, deployment }: BuildRequest, build: Build, project: string): Failure {
   const detail = build.failureInfo?.detail ?? build.statusDetail ?? build.status ?? 'it failed';
   const log = build.logUrl ? `see ${build.logUrl}` : 'see the log of the build';
   return new Failure(`The build of ${name} failed: ${detail}`, {
-    fix: `${log}, or run gcloud builds log ${build.id}`,
+    fix: `${log}, or run gcloud builds log ${build.id} --region=${deployment.region} --project=${project}`,
   });
 }
 

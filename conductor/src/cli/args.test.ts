@@ -49,20 +49,41 @@ test.each([
   [['up', '--timeout'], "Option '--timeout <value>' argument missing", 'see conductor up --help'],
   [['up', '--timeout', '--json'], "Option '--timeout' argument is ambiguous", 'see conductor up --help'],
   [['up', '--json=yes'], "Option '--json' does not take an argument", 'see conductor up --help'],
-  [['local'], 'A word is missing', 'conductor local start|stop|status|env|reset'],
+  [['local'], 'A word is missing', 'conductor local start|stop|status|env|reset [FILE]'],
   [
     ['local', 'strat'],
     'There is no "strat"; did you mean "start"?',
-    'conductor local start|stop|status|env|reset',
+    'conductor local start|stop|status|env|reset [FILE]',
   ],
   [['completion', 'powershell'], 'There is no "powershell"', 'conductor completion bash|zsh|fish'],
   [['plan', 'a.yaml', 'b.yaml'], 'There is a word too many: b.yaml', 'conductor plan [FILE]'],
+  [
+    ['deployments', 'a.yaml', 'b.yaml'],
+    'There is a word too many: b.yaml',
+    'conductor deployments [get|logs ID] [FILE]',
+  ],
+  [
+    ['deployments', 'get', 'id', 'a.yaml', 'b'],
+    'There is a word too many: b',
+    'conductor deployments [get|logs ID] [FILE]',
+  ],
   [['schema', 'a.yaml'], 'There is a word too many: a.yaml', 'conductor schema'],
 ])('%j is refused as usage', (argv, message, fix) => {
   const failure = refusal(...argv);
   expect(failure.message).toBe(message);
   expect(failure.fix).toBe(fix);
   expect(failure.exitCode).toBe(EXIT.usage);
+});
+
+test.each([
+  [['deployments'], []],
+  [['deployments', 'a.yaml'], ['a.yaml']],
+  [
+    ['deployments', 'get', 'id', 'a.yaml'],
+    ['get', 'id', 'a.yaml'],
+  ],
+])('of %j the words are %j', (argv, words) => {
+  expect(parsed(...argv).words).toEqual(words);
 });
 
 test('usage errors end with 64', () => {

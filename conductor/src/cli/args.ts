@@ -78,8 +78,9 @@ function explain(error: unknown, known: readonly string[]): string {
   return `There is no option ${unknown}${near ? `; did you mean --${near}?` : ''}`;
 }
 
-function checkWords({ words, usage }: CliCommand, given: readonly string[]): void {
-  const most = usage.split(' ').length - 1;
+function checkWords({ words, usage, isWordOptional }: CliCommand, given: readonly string[]): void {
+  const isLeftOut = isWordOptional && !words?.includes(given[0] ?? '');
+  const most = isLeftOut ? 1 : usage.split(' ').length - 1;
   if (given.length > most) {
     const surplus = given.slice(most).join(' ');
     throw new Failure(`There is a word too many: ${surplus}`, {
@@ -87,7 +88,7 @@ function checkWords({ words, usage }: CliCommand, given: readonly string[]): voi
       fix: `conductor ${usage}`,
     });
   }
-  if (!words) return;
+  if (!words || isLeftOut) return;
   const [first] = given;
   if (first !== undefined && words.includes(first)) return;
   const near = first === undefined ? undefined : didYouMean(first, words);

@@ -4,6 +4,7 @@ import { readArgs } from './args.ts';
 import { commands } from './commands.ts';
 import { commandHelp, generalHelp } from './help.ts';
 import { type Output, openTerminal } from './terminal.ts';
+import { type TypedLine, typingOf } from './typing.ts';
 
 export interface CliOptions {
   /** What was typed after the name of the program. */
@@ -16,13 +17,16 @@ export interface CliOptions {
 
 /** Never rejects: whatever went wrong is told, and is in the exit code. */
 export async function runCli({ argv, stdout, stderr, env, cwd }: CliOptions): Promise<number> {
-  const terminal = openTerminal({ stdout, stderr, env, json: argv.includes('--json') });
+  let line: TypedLine | undefined;
+  const asTyped = (text: string): string => typingOf(env, line)(text);
+  const terminal = openTerminal({ stdout, stderr, env, json: argv.includes('--json'), asTyped });
   try {
     const parsed = readArgs(argv);
     if ('help' in parsed) {
       terminal.data(parsed.help ? commandHelp(parsed.help) : generalHelp());
       return EXIT.done;
     }
+    line = parsed;
     const { words, options } = parsed;
     const { run } = await parsed.command.load();
     return await run({ words, options, terminal, env, cwd, commands });
@@ -33,7 +37,7 @@ export async function runCli({ argv, stdout, stderr, env, cwd }: CliOptions): Pr
         JSON.stringify({ type: 'failed', error: message, exitCode, ...(fix === undefined ? {} : { fix }) }),
       );
     terminal.progress(`${terminal.paint.red('error:')} ${message}\n`);
-    if (fix !== undefined) terminal.progress(`  fix: ${fix}\n`);
+    if (fix !== undefined) terminal.progress(`  fix: ${asTyped(fix)}\n`);
     return exitCode;
   }
 }

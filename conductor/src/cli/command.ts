@@ -21,6 +21,8 @@ export interface CliCommand {
   readonly options: Readonly<Record<string, CliOption>>;
   /** The words that may follow, where they are few: `start`, `stop`. */
   readonly words?: readonly string[];
+  /** Without one of them the first word is what comes last: `deployments [get|logs ID] [FILE]`. */
+  readonly isWordOptional?: true;
   readonly load: () => Promise<{ run: CommandRun }>;
 }
 

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PRIORITIES } from '@service-director/shared/contract/command.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { PHASES } from '../event.ts';
 import { commands } from './commands.ts';
@@ -49,7 +50,7 @@ test('the script of bash registers itself, and says nothing', () => {
 
 test('bash completes commands', () => {
   expect(inBash('')).toEqual([...COMMANDS, 'help', '--help', '--version']);
-  expect(inBash('d')).toEqual(['down', 'director', 'doctor']);
+  expect(inBash('d')).toEqual(['down', 'deployments', 'director', 'doctor']);
   expect(inBash('help', 'e')).toEqual(['events']);
 });
 
@@ -64,7 +65,9 @@ test('bash completes words where words are', () => {
   expect(inBash('local', 'st')).toEqual(['start', 'stop', 'status']);
   expect(inBash('director', '--limit', '3', '')).toEqual(['url', 'status', 'logs']);
   expect(inBash('completion', '')).toEqual(['bash', 'zsh', 'fish']);
-  expect(inBash('local', 'start', '')).toEqual([]);
+  expect(inBash('schema', '')).toEqual([]);
+  expect(inBash('deployments', '')).toEqual(['get', 'logs']);
+  expect(inBash('deployments', 'get', '')).toEqual([]);
 });
 
 test('bash completes phases, and other values of which there are few', () => {
@@ -73,6 +76,8 @@ test('bash completes phases, and other values of which there are few', () => {
   expect(inBash('up', '--builder', '')).toEqual(['cloud-build', 'docker']);
   expect(inBash('local', 'env', '--format', 'd')).toEqual(['dotenv']);
   expect(inBash('up', '--timeout', '')).toEqual([]);
+  expect(inBash('up', '--priority', '')).toEqual([...PRIORITIES]);
+  expect(inBash('deployments', '--status', 'c')).toEqual(['cancelling', 'cancelled']);
 });
 
 test('bash completes --option=value, which comes as three words', () => {
@@ -85,6 +90,8 @@ test('bash completes files and folders, spaces in them and all', () => {
   expect(inBash('plan', 'arch')).toEqual(['architecture.yaml']);
   expect(inBash('logs', 'api', 'a').sort()).toEqual(['an other folder', 'architecture.yaml']);
   expect(inBash('director', 'logs', 'arch')).toEqual(['architecture.yaml']);
+  expect(inBash('deployments', 'get', 'id', 'arch')).toEqual(['architecture.yaml']);
+  expect(inBash('rollback', '--reason', 'why', 'flow', 'arch')).toEqual(['architecture.yaml']);
   expect(inBash('up', '--local-dir', 'a')).toEqual(['an other folder']);
   expect(inBash('logs', 'a')).toEqual([]);
   expect(inBash('plan', 'architecture.yaml', 'a')).toEqual([]);

@@ -1,7 +1,7 @@
 /** Shows everything that is wrong with an architecture. */
-import { formatDiagnostic } from '@service-director/shared/model/diagnostic.ts';
 import { EXIT, Failure } from '../failure.ts';
 import type { InvalidArchitecture } from '../load.ts';
+import { diagnosticText } from './render/words.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Prints them, and gives the failure to end with. */
@@ -10,7 +10,7 @@ export function showDiagnostics({ diagnostics, message }: InvalidArchitecture, t
     for (const diagnostic of diagnostics) terminal.data(JSON.stringify({ type: 'diagnostic', diagnostic }));
   } else {
     for (const diagnostic of diagnostics) {
-      const [head = '', ...rest] = formatDiagnostic(diagnostic).split('\n');
+      const [head = '', ...rest] = diagnosticText(diagnostic, terminal).split('\n');
       const paint = diagnostic.severity === 'error' ? terminal.paint.red : terminal.paint.yellow;
       terminal.progress(`${[paint(head), ...rest].join('\n')}\n`);
     }

@@ -15,7 +15,7 @@ export const run: CommandRun = async ({ terminal, env, cwd }) => {
   });
   const isWell = checks.every(({ isRequired, state }) => !isRequired || state === 'good');
   if (terminal.isJson) terminal.data(JSON.stringify({ type: 'doctor', isWell, checks }));
-  else for (const check of checks) terminal.data(lineOf(check, terminal.dataPaint));
+  else for (const check of checks) terminal.data(terminal.asTyped(lineOf(check, terminal.dataPaint)));
   return isWell ? EXIT.done : EXIT.failed;
 };
 

@@ -1,7 +1,7 @@
 import { EXIT } from '../failure.ts';
 import { conductor } from '../index.ts';
 import type { CommandRun } from './command.ts';
-import { runOf, targetOf } from './input.ts';
+import { runOf, targetOf, wishesOf } from './input.ts';
 import { withRenderer } from './run.ts';
 
 export const run: CommandRun = async (input) => {
@@ -11,8 +11,7 @@ export const run: CommandRun = async (input) => {
     testRun: options.flag('test-run'),
     dryRun: options.flag('dry-run'),
   };
-  await withRenderer(input, { ...targetOf(input), ...runOf(input) }, (ready) =>
-    conductor(ready).teardown(what),
-  );
+  const full = { ...targetOf(input), ...runOf(input), wishes: wishesOf(input) };
+  await withRenderer(input, full, (ready) => conductor(ready).teardown(what), { showPlans: what.dryRun });
   return EXIT.done;
 };

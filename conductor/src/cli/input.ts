@@ -1,5 +1,7 @@
 /** Options of the command line as the library takes them. */
+import { PRIORITIES } from '@service-director/shared/contract/command.ts';
 import { Duration, secondsOf } from '@service-director/shared/model/fields.ts';
+import type { Wishes } from '../context.ts';
 import { isPhase, PHASES, type Phase } from '../event.ts';
 import { EXIT, Failure } from '../failure.ts';
 import type { ConductorOptions } from '../index.ts';
@@ -42,6 +44,42 @@ export function runOf({ options }: CommandInput): Partial<ConductorOptions> {
     ...(timeout === undefined ? {} : { timeoutSeconds: durationOf('timeout', timeout) }),
     ...(concurrency === undefined ? {} : { concurrency: numberOf('concurrency', concurrency, 1, 1_000) }),
   };
+}
+
+/** What may become of a deployment that failed half-way. */
+const ON_FAILURE = ['keep', 'rollback'] as const;
+
+/** How what the director is told is to be done: nothing for what was not typed, so that the director decides. */
+export function wishesOf({ options }: CommandInput): Wishes {
+  const onFailure = choiceOf(options, 'on-failure', ON_FAILURE);
+  const priority = choiceOf(options, 'priority', PRIORITIES);
+  const [lock, reason] = [options.text('lock-id'), options.text('reason')];
+  return {
+    ...(options.flag('auto-approve') ? { auto_approve: true } : {}),
+    ...(onFailure === undefined ? {} : { on_failure: onFailure }),
+    ...(lock === undefined ? {} : { lock_id: lock }),
+    ...(priority === undefined ? {} : { priority }),
+    ...(reason === undefined ? {} : { reason }),
+  };
+}
+
+function choiceOf<Choice extends string>(
+  options: OptionValues,
+  name: string,
+  choices: readonly Choice[],
+): Choice | undefined {
+  const text = options.text(name);
+  const choice = choices.find((one) => one === text);
+  if (text !== undefined && choice === undefined)
+    throw usage(`--${name} ${text}: there is no such choice`, choices.join(' or '));
+  return choice;
+}
+
+/** The word at that place, which there must be. */
+export function demandWord({ words }: CommandInput, place: number, what: string, how: string): string {
+  const word = words[place];
+  if (word === undefined) throw usage(`${what} is missing`, how);
+  return word;
 }
 
 export function localOf(options: OptionValues, dir = options.text('local-dir') ?? LOCAL_DIR): LocalOptions {

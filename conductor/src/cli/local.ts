@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { EXIT, type ExitCode } from '../failure.ts';
+import { isArchitecture } from '../load.ts';
 import {
   demandLocalCloud,
   type LocalCloudFile,
@@ -9,12 +10,16 @@ import {
   serveLocalCloud,
   stopLocalCloud,
 } from '../local.ts';
+import { readArchitecture } from './architecture.ts';
 import type { CommandInput, CommandRun } from './command.ts';
 import { LOCAL_DIR, localOf, usage } from './input.ts';
 
 export const run: CommandRun = async (input) => {
   const dir = input.options.text('dir') ?? LOCAL_DIR;
-  switch (input.words[0]) {
+  const [word, file] = input.words;
+  if (file !== undefined && word !== 'env')
+    throw usage(`There is a word too many: ${file}`, `conductor local ${word}`);
+  switch (word) {
     case 'start':
       return start(input, dir);
     case 'stop':
@@ -64,11 +69,16 @@ async function status({ terminal }: CommandInput, dir: string): Promise<ExitCode
     terminal.data(
       `running at ${running.origin} (pid ${running.pid}) since ${running.startedAt}, project ${running.project}`,
     );
-  else terminal.data(`not running in ${dir}; start it with conductor local start`);
+  else terminal.data(terminal.asTyped(`not running in ${dir}; start it with conductor local start`));
   return running ? EXIT.done : EXIT.unreachable;
 }
 
-async function reset({ terminal }: CommandInput, dir: string): Promise<ExitCode> {
+async function reset({ options, terminal }: CommandInput, dir: string): Promise<ExitCode> {
+  if (!options.flag('yes'))
+    throw usage(
+      `All that the local cloud in ${dir} holds would be gone: projects, data, images, the director's state`,
+      'conductor local reset --yes',
+    );
   await stopLocalCloud(dir);
   rmSync(resolve(dir), { recursive: true, force: true });
   terminal.progress(`The local cloud in ${dir} has stopped, and all that it held is gone.\n`);
@@ -77,9 +87,11 @@ async function reset({ terminal }: CommandInput, dir: string): Promise<ExitCode>
 }
 
 /** Everything that Google's clients and gcloud need to talk to it. */
-async function env({ options, terminal }: CommandInput, dir: string): Promise<ExitCode> {
+async function env(input: CommandInput, dir: string): Promise<ExitCode> {
+  const { options, terminal } = input;
   const running = demandLocalCloud(dir);
-  const variables = await variablesOf(running, options.text('project') ?? running.project, dir);
+  const project = options.text('project') ?? projectOf(input) ?? running.project;
+  const variables = await variablesOf(running, project, dir);
   const format = options.text('format') ?? (terminal.isJson ? 'json' : 'shell');
   const lines = Object.entries(variables);
   if (format === 'json') terminal.data(JSON.stringify(variables, null, 2));
@@ -93,6 +105,13 @@ async function env({ options, terminal }: CommandInput, dir: string): Promise<Ex
   return EXIT.done;
 }
 
+/** That of the architecture that was named, or of the one in the present folder. */
+function projectOf(input: CommandInput): string | undefined {
+  const [, file] = input.words;
+  if (file === undefined && !isArchitecture('.', input.cwd)) return undefined;
+  return readArchitecture(file ?? '.', input).project_id;
+}
+
 /** Quoted only where it has to be: not all readers of such files know quotes. */
 function dotenvValue(value: string): string {
   if (/^[\w./:@-]*$/.test(value)) return value;
@@ -104,6 +123,7 @@ const OVERRIDES = [
   'ARTIFACTREGISTRY',
   'CLOUDBUILD',
   'CLOUDRESOURCEMANAGER',
+  'FIRESTORE',
   'IAM',
   'IAMCREDENTIALS',
   'LOGGING',

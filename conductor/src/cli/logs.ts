@@ -1,6 +1,8 @@
 /** What a service writes. */
-import { EXIT, type ExitCode } from '../failure.ts';
+import { EXIT, type ExitCode, type Failure } from '../failure.ts';
+import { isArchitecture } from '../load.ts';
 import type { LogLine } from '../logs.ts';
+import { readArchitecture } from './architecture.ts';
 import type { CommandInput, CommandRun } from './command.ts';
 import { numberOf, usage } from './input.ts';
 import { withLook } from './look.ts';
@@ -8,9 +10,25 @@ import type { Paint } from './terminal.ts';
 
 export const run: CommandRun = async (input) => {
   const [service] = input.words;
-  if (service === undefined) throw usage('The name of a service is missing', 'conductor logs SERVICE [FILE]');
+  const file = fileAlone(input);
+  if (service === undefined || file !== undefined) throw whichService(file ?? '.', input);
   return showLogs(input, service, 1);
 };
+
+/** The only word, where that names an architecture: no service has a path for its name. */
+function fileAlone({ words, cwd }: CommandInput): string | undefined {
+  const [word, more] = words;
+  if (word === undefined || more !== undefined || !isArchitecture(word, cwd)) return undefined;
+  return /[./]/.test(word) || !isArchitecture('.', cwd) ? word : undefined;
+}
+
+function whichService(file: string, input: CommandInput): Failure {
+  const how = `conductor logs SERVICE${file === '.' ? ' [FILE]' : ` ${file}`}`;
+  if (!isArchitecture(file, input.cwd)) return usage('Which service?', how);
+  const { dataflows } = readArchitecture(file, input);
+  const names = Object.values(dataflows).flatMap(({ services }) => Object.keys(services));
+  return usage(`Which service? Known are: ${names.join(', ') || 'none'}`, how);
+}
 
 /** Of a service, or, without one, of the director. `place` is the word that names the architecture. */
 export async function showLogs(

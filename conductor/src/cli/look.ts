@@ -1,32 +1,32 @@
 /** Runs something of the library that only looks, until it is done or Ctrl-C ends it. */
 import { EXIT, type ExitCode } from '../failure.ts';
-import { type Conductor, conductor } from '../index.ts';
+import { type Conductor, type ConductorOptions, conductor } from '../index.ts';
 import { InvalidArchitecture } from '../load.ts';
 import type { CommandInput } from './command.ts';
 import { showDiagnostics } from './diagnostics.ts';
 import { runOf, targetOf } from './input.ts';
+import { onInterrupt } from './interrupt.ts';
 
-/** `place` is the word that names the architecture. */
+/** `place` is the word that names the architecture; `standard` are options for which nothing was typed. */
 export async function withLook(
   input: CommandInput,
   place: number,
   work: (conductor: Conductor) => Promise<ExitCode>,
+  standard: Partial<ConductorOptions> = {},
 ): Promise<ExitCode> {
   const { terminal, options } = input;
   const interrupt = new AbortController();
-  const onSignal = (): void => {
-    if (interrupt.signal.aborted) process.exit(EXIT.interrupted);
-    interrupt.abort();
-  };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  const stopListening = onInterrupt(() => interrupt.abort());
   try {
     return await work(
       conductor({
         ...targetOf(input, place),
+        ...standard,
         ...runOf(input),
         signal: interrupt.signal,
         onEvent: (event) => {
-          if (event.type === 'note') terminal.progress(`${terminal.paint.dim(event.message)}\n`);
+          if (event.type === 'note')
+            terminal.progress(`${terminal.paint.dim(terminal.asTyped(event.message))}\n`);
         },
       }),
     );
@@ -36,6 +36,6 @@ export async function withLook(
     if (error instanceof InvalidArchitecture) throw showDiagnostics(error, terminal);
     throw error;
   } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    stopListening();
   }
 }

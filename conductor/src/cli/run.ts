@@ -1,42 +1,95 @@
 /** Runs something of the library with a renderer, and lets Ctrl-C leave it to the director. */
-import { EXIT, Failure } from '../failure.ts';
-import type { ConductorOptions } from '../index.ts';
+import { isForDirector } from '../event.ts';
+import { EXIT, Failure, RUN_AGAIN, WATCH_ON } from '../failure.ts';
+import type { ConductorEvent, ConductorOptions } from '../index.ts';
 import { InvalidArchitecture } from '../load.ts';
 import type { CommandInput } from './command.ts';
 import { showDiagnostics } from './diagnostics.ts';
-import { rendererFor } from './render/render.ts';
+import { onInterrupt } from './interrupt.ts';
+import { planCounts, planLines } from './render/plan.ts';
+import { type Renderer, rendererFor } from './render/render.ts';
+import type { Terminal } from './terminal.ts';
+
+export interface RenderOptions {
+  /** Shows the director's plans as it makes them. */
+  readonly showPlans?: boolean;
+}
 
 export async function withRenderer<T>(
   input: CommandInput,
   options: ConductorOptions,
   work: (options: ConductorOptions) => Promise<T>,
+  { showPlans = false }: RenderOptions = {},
 ): Promise<T> {
   const { terminal } = input;
-  const renderer = rendererFor(terminal);
-  const interrupt = new AbortController();
-  const onSignal = (): void => {
-    if (interrupt.signal.aborted) process.exit(EXIT.interrupted);
-    interrupt.abort(new Interrupted());
+  const renderer = withWaits(rendererFor(terminal));
+  let isToldDirector = false;
+  const show = (event: ConductorEvent): void => {
+    renderer.show(event);
+    isToldDirector ||= isForDirector(event);
+    if (showPlans && !terminal.isJson) showPlan(event, renderer, terminal);
   };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  const interrupt = new AbortController();
+  const stopListening = onInterrupt(() => interrupt.abort(interrupted(isToldDirector)));
   try {
-    return await work({ ...options, signal: interrupt.signal, onEvent: (event) => renderer.show(event) });
+    return await work({ ...options, signal: interrupt.signal, onEvent: show });
   } catch (error) {
     renderer.close();
     if (error instanceof InvalidArchitecture) throw showDiagnostics(error, terminal);
     throw error;
   } finally {
     renderer.close();
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    stopListening();
   }
 }
 
-/** Ctrl-C detaches: what the director was told goes on. */
-class Interrupted extends Failure {
-  constructor() {
-    super('Interrupted here; what the director was told goes on', {
-      exitCode: EXIT.interrupted,
-      fix: 'watch it with conductor events --follow, or run the same again: it takes up where it is',
-    });
-  }
+/** A deployment that waits for somebody says so, once, and what can be done about it. */
+function withWaits(renderer: Renderer): Renderer {
+  /** What each was told to wait for. */
+  const told = new Map<string, string>();
+  return {
+    ...renderer,
+    show(event) {
+      renderer.show(event);
+      if (event.type !== 'director' || event.event.type !== 'status') return;
+      const { deployment, stack, status } = event.event;
+      if (told.get(deployment) === status) return;
+      // One that was planned anew has to be approved anew.
+      told.set(deployment, status);
+      const lines = waitLines(deployment, stack, status);
+      if (lines.length > 0) renderer.show({ type: 'note', message: lines.join('\n') });
+    },
+  };
+}
+
+function waitLines(deployment: string, stack: string, status: string): string[] {
+  if (status === 'waiting_for_lock')
+    return [
+      `${stack} is taken, by a lock or another deployment, and this run waits for it.`,
+      `  see who has it: conductor deployments get ${deployment}`,
+    ];
+  if (status !== 'awaiting_approval') return [];
+  return [
+    `${stack} awaits approval, and this run waits for it.`,
+    `  read its plan: conductor deployments get ${deployment}`,
+    `  approve it:    conductor approve ${deployment}`,
+  ];
+}
+
+function showPlan(event: ConductorEvent, renderer: Renderer, { paint }: Terminal): void {
+  if (event.type !== 'director' || event.event.type !== 'planned') return;
+  const { stack, plan } = event.event;
+  const lines = planLines(plan, paint).map((line) => `  ${line}`);
+  const message = [`${paint.bold(stack)}: ${planCounts(plan)}`, ...lines].join('\n');
+  renderer.show({ type: 'note', message });
+}
+
+/** Ctrl-C detaches: what the director was told goes on. Before it was told anything there is nobody to go on. */
+function interrupted(isToldDirector: boolean): Failure {
+  return new Failure(
+    isToldDirector
+      ? 'Interrupted here; what the director was told goes on'
+      : 'Interrupted; what was made stays',
+    { exitCode: EXIT.interrupted, fix: isToldDirector ? WATCH_ON : RUN_AGAIN },
+  );
 }

@@ -21,8 +21,13 @@ function exitCodeOf({ director, isWell }: Status): ExitCode {
   return isWell ? EXIT.done : EXIT.failed;
 }
 
-function show(status: Status, { data, dataPaint: paint }: Terminal): void {
-  data(`${paint.bold(status.architecture)} in ${status.project}`);
+function show(status: Status, { data, dataPaint: paint, asTyped }: Terminal): void {
+  const head = `${paint.bold(status.architecture)} in ${status.project}`;
+  if (status.isEmpty) {
+    data(`${head}: nothing is up; ${asTyped('conductor up')} stands it up`);
+    return;
+  }
+  data(head);
   data('');
   data(directorLine(status.director, paint));
   for (const line of resourceLines(status.infrastructure, paint)) data(`  ${line}`);
@@ -32,7 +37,19 @@ function show(status: Status, { data, dataPaint: paint }: Terminal): void {
   }
   if (status.running.length > 0) data(`\n${paint.bold('running')}`);
   for (const line of status.running.flatMap((one) => runningLines(one, paint))) data(`  ${line}`);
-  for (const note of status.notes) data(`\n${paint.yellow(note)}`);
+  for (const note of [...disabledNotes(status), ...status.notes]) data(`\n${paint.yellow(asTyped(note))}`);
+}
+
+/** What is missing for one reason is told once. */
+function disabledNotes({ infrastructure, dataflows }: Status): string[] {
+  const seen = [
+    ...infrastructure,
+    ...dataflows.flatMap(({ services, resources }) => [...services, ...resources]),
+  ];
+  const apis = [...new Set(seen.flatMap(({ disabledApi }) => disabledApi ?? []))].sort();
+  return apis.length === 0
+    ? []
+    : [`not enabled in the project: ${apis.join(', ')}; conductor up enables them`];
 }
 
 function dataflowLines(

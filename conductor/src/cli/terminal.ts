@@ -3,11 +3,13 @@ export interface Terminal {
   readonly isJson: boolean;
   /** Whether stderr is a screen that can be drawn on again. */
   readonly isLive: boolean;
-  /** Of stderr, as it is now. */
+  /** Of stderr, as it is now; of a screen that does not know its size (0 × 0), a usual one. */
   readonly columns: number;
   readonly rows: number;
   data(text: string): void;
   progress(text: string): void;
+  /** A text that names commands of ours, with each as it is typed where this one was. For people, not in JSON. */
+  asTyped(text: string): string;
   /** Colours for progress. */
   readonly paint: Paint;
   /** Colours for data: none in a file or a pipe. */
@@ -36,9 +38,17 @@ export interface TerminalOptions {
   readonly stderr: Output;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly json: boolean;
+  /** Default: the text as it is. */
+  readonly asTyped?: (text: string) => string;
 }
 
-export function openTerminal({ stdout, stderr, env, json }: TerminalOptions): Terminal {
+export function openTerminal({
+  stdout,
+  stderr,
+  env,
+  json,
+  asTyped = (text) => text,
+}: TerminalOptions): Terminal {
   const noColour = env.NO_COLOR !== undefined && env.NO_COLOR !== '';
   const isLive = stderr.isTTY === true && env.CI === undefined && env.TERM !== 'dumb' && !json;
   const paintOn = (stream: Output): Paint =>
@@ -47,13 +57,14 @@ export function openTerminal({ stdout, stderr, env, json }: TerminalOptions): Te
     isJson: json,
     isLive,
     get columns() {
-      return stderr.columns ?? 100;
+      return stderr.columns || 100;
     },
     get rows() {
-      return stderr.rows ?? 24;
+      return stderr.rows || 24;
     },
     data: (text) => void stdout.write(text.endsWith('\n') ? text : `${text}\n`),
     progress: (text) => void stderr.write(text),
+    asTyped,
     paint: paintOn(stderr),
     dataPaint: paintOn(stdout),
   };

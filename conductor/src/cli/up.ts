@@ -1,7 +1,7 @@
 import { EXIT } from '../failure.ts';
 import { type ConductorOptions, conductor } from '../index.ts';
 import type { CommandRun } from './command.ts';
-import { phasesOf, runOf, targetOf, usage } from './input.ts';
+import { phasesOf, runOf, targetOf, usage, wishesOf } from './input.ts';
 import { withRenderer } from './run.ts';
 
 export const run: CommandRun = async (input) => {
@@ -13,6 +13,7 @@ export const run: CommandRun = async (input) => {
     ...targetOf(input),
     ...runOf(input),
     builder,
+    wishes: wishesOf(input),
     only: phasesOf(options, 'only'),
     skip: phasesOf(options, 'skip'),
   };

@@ -2,8 +2,9 @@
 
 import { CloudError, found } from '@service-director/shared/cloud/error.ts';
 import { infrastructureUnits } from '@service-director/shared/engine/infrastructure.ts';
-import { unitId } from '@service-director/shared/model/unit.ts';
+import { type Unit, unitId } from '@service-director/shared/model/unit.ts';
 import { ownerLabels } from '@service-director/shared/resources/mark.ts';
+import { both } from '../both.ts';
 import type { Builder } from '../builders/builder.ts';
 import type { RunContext } from '../context.ts';
 import { EXIT, Failure } from '../failure.ts';
@@ -22,19 +23,23 @@ export async function bootstrap(
   context: RunContext,
 ): Promise<string> {
   await foundation;
-  const directorImage = await buildDirector(builder, context);
-  const directorEnv = context.reach.local?.directorEnv(context.architecture) ?? {};
-  const units = infrastructureUnits(context.architecture, { ...world, directorImage, directorEnv });
-  const outcomes = await bring(
-    units.filter(({ stage }) => stage === 'deploy'),
-    'bootstrap',
-    context,
+  const [directorImage] = await both(
+    buildDirector(builder, context),
+    // The database of its state, beside what takes longer.
+    bring(deployUnits(world, undefined, context), 'bootstrap', context),
   );
+  const outcomes = await bring(deployUnits(world, directorImage, context), 'bootstrap', context);
   const outcome = outcomes.get(unitId('service', context.architecture.director.name));
   const url = outcome?.status === 'done' ? outcome.outputs.uri : undefined;
   if (!url) throw new Failure('The director was deployed and has no URL', { exitCode: EXIT.unreachable });
   await awaitReady(url, context);
   return url;
+}
+
+/** The director and what is made with it; without an image, only what is made with it. */
+function deployUnits(world: World, directorImage: string | undefined, { architecture }: RunContext): Unit[] {
+  const units = infrastructureUnits(architecture, { ...world, directorImage });
+  return units.filter(({ stage }) => stage === 'deploy');
 }
 
 /** The URL of the director that is there, or that the user named. */

@@ -49,17 +49,42 @@ export async function buildAll(builder: Builder, context: RunContext): Promise<I
 
 /** The images of the present sources, looked up in the registry; those that are not there are named in a Failure. */
 export async function findImages(context: RunContext): Promise<Images> {
-  const images: Record<string, string> = {};
-  const missing: string[] = [];
-  for (const service of builtServices(context)) {
-    const digest = await digestOf(service.deployment, sourceOf(service, context).tag, context.reach.cloud);
-    if (digest === undefined) missing.push(service.name);
-    else images[service.name] = `${service.deployment.image}@${digest}`;
-  }
+  const { images, missing } = await lookUpImages(context);
   if (missing.length === 0) return images;
   throw new Failure(`There is no image of ${missing.join(', ')} for the source as it is`, {
     fix: 'run conductor up --only build first',
   });
+}
+
+/** The same, with the services whose image would have to be built. */
+export async function lookUpImages(context: RunContext): Promise<{ images: Images; missing: string[] }> {
+  const looked = await Promise.all(
+    builtServices(context).map(async (service) => {
+      const { name, deployment } = service;
+      const image = await imageOf({ name, deployment, source: sourceOf(service, context) }, context);
+      return [name, image] as const;
+    }),
+  );
+  return {
+    images: Object.fromEntries(
+      looked.flatMap(([name, image]) => (image === undefined ? [] : [[name, image]])),
+    ),
+    missing: looked.flatMap(([name, image]) => (image === undefined ? [name] : [])),
+  };
+}
+
+/** Undefined where there is none for the source as it is. */
+async function imageOf(
+  { name, deployment, source }: ToBuild,
+  { reach, limit }: RunContext,
+): Promise<string | undefined> {
+  const looking = limit.run(() => digestOf(deployment, source.tag, reach.cloud));
+  const digest = await looking.catch((error) => {
+    // Without the API there is no repository either.
+    if (CloudError.from(error).reason === 'api-disabled') return undefined;
+    throw Failure.from(error, `looking for the image of ${name}`);
+  });
+  return digest === undefined ? undefined : `${deployment.image}@${digest}`;
 }
 
 function builtServices(context: RunContext): HydratedService[] {
@@ -100,13 +125,7 @@ export async function buildDirector(builder: Builder, context: RunContext): Prom
 /** The director's image where it need not be built any more. */
 export async function findDirectorImage(context: RunContext): Promise<string | undefined> {
   const made = directorImage(context);
-  if (typeof made === 'string') return made;
-  const digest = await digestOf(made.deployment, made.source.tag, context.reach.cloud).catch((error) => {
-    // Without the API there is no repository either.
-    if (CloudError.from(error).reason === 'api-disabled') return undefined;
-    throw Failure.from(error, `looking for the image of ${made.name}`);
-  });
-  return digest === undefined ? undefined : `${made.deployment.image}@${digest}`;
+  return typeof made === 'string' ? made : imageOf(made, context);
 }
 
 /** Named by its digest, or what to build it from. */

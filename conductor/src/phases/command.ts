@@ -1,13 +1,13 @@
 /** Asks the director for one command per dataflow, all at once; one that fails does not stop the others. */
-import type { CommandType } from '@service-director/shared/contract/command.ts';
 import type { TerminalEvent } from '@service-director/shared/contract/event.ts';
+import type { CommandTopic } from '@service-director/shared/model/hydrate.ts';
 import { dataflowsOf, type RunContext } from '../context.ts';
 import type { DirectorClient } from '../director-client.ts';
 import type { Phase } from '../event.ts';
 import { Failure } from '../failure.ts';
 
 export interface CommandOptions {
-  readonly type: CommandType;
+  readonly type: CommandTopic;
   readonly phase: Phase | 'teardown';
   readonly client: DirectorClient;
   readonly directorUrl: string;
@@ -47,6 +47,7 @@ async function commandOne(
     architecture: { document, ...(environment === undefined ? {} : { environment }) },
     director_url: directorUrl,
     timeout_seconds: commandSeconds(context),
+    ...context.wishes,
     ...options.more(name),
   };
   const answer = await client.ask(type, name, data, (because) =>
@@ -67,6 +68,6 @@ const LEAST_SECONDS = 3_600;
 const MOST_SECONDS = 86_400;
 
 /** A run that gives up waiting leaves its commands to the director: they are given longer than it. */
-function commandSeconds({ timeoutSeconds }: RunContext): number {
+export function commandSeconds({ timeoutSeconds }: RunContext): number {
   return Math.min(MOST_SECONDS, Math.max(LEAST_SECONDS, Math.ceil(2 * timeoutSeconds)));
 }

@@ -9,6 +9,8 @@ import { bring } from './units.ts';
 
 export interface World {
   readonly projectNumber: string;
+  /** More that the director finds in its environment. */
+  readonly directorEnv: Readonly<Record<string, string>>;
 }
 
 /** Finds out what every phase needs to know; changes nothing. */
@@ -21,10 +23,11 @@ export async function findWorld(context: RunContext): Promise<World> {
     const { data } = await projects.projects.get({ name: `projects/${id}` });
     const projectNumber = data.name?.replace('projects/', '');
     if (projectNumber === undefined) throw new CloudError('internal', `the project ${id} has no number`);
-    return { projectNumber };
+    return { projectNumber, directorEnv: directorEnv(context) };
   } catch (error) {
     const known = CloudError.from(error);
     if (known.reason === 'denied' || known.reason === 'not-found') {
+      if (reach.local) throw noLocalProject(id, error);
       throw new Failure(`The project ${id} does not exist, or you may not see it: ${known.message}`, {
         exitCode: EXIT.denied,
         fix: `see gcloud projects describe ${id}; correct project_id or sign in as somebody else`,
@@ -34,6 +37,23 @@ export async function findWorld(context: RunContext): Promise<World> {
     throw Failure.from(error, `the project ${id}`);
   }
 }
+
+/** A run makes it on the local cloud; whoever only looks may find none. */
+function noLocalProject(id: string, cause: unknown): Failure {
+  return new Failure(`Nothing is up: the local cloud has no project ${id} yet`, {
+    exitCode: EXIT.unreachable,
+    fix: 'run conductor up',
+    cause,
+  });
+}
+
+function directorEnv({ reach, architecture }: RunContext): Readonly<Record<string, string>> {
+  if (reach.local) return reach.local.directorEnv(architecture);
+  return reach.endpoint === undefined ? {} : EMBEDDED;
+}
+
+/** What is not Google may have Firestore's databases and no documents in them: the state is beside the director then. */
+const EMBEDDED = { DIRECTOR_STATE: 'sqlite:director-state.sqlite' };
 
 export async function preflight(world: World, context: RunContext): Promise<void> {
   await demandPermissions(world, context);
@@ -76,7 +96,27 @@ async function demandPermissions(world: World, context: RunContext): Promise<voi
     `You lack ${missing.length} permission${missing.length > 1 ? 's' : ''} on ${path}: ${missing.join(', ')}`,
     {
       exitCode: EXIT.denied,
-      fix: `have somebody run: gcloud projects add-iam-policy-binding ${architecture.project_id} --member=user:YOU --role=roles/editor, or a role that holds them`,
+      fix: `have somebody run: ${rolesFor(missing)
+        .map(
+          (role) =>
+            `gcloud projects add-iam-policy-binding ${architecture.project_id} --member=user:YOU --role=${role}`,
+        )
+        .join(' && ')}`,
     },
   );
 }
+
+/** Roles that hold the permissions. */
+function rolesFor(permissions: readonly string[]): string[] {
+  const roles = permissions.map(
+    (permission) => NOT_EDITORS.find(([pattern]) => pattern.test(permission))?.[1] ?? 'roles/editor',
+  );
+  return [...new Set(roles)];
+}
+
+/** What an editor of a project may not, or not by that role. */
+const NOT_EDITORS: readonly (readonly [RegExp, string])[] = [
+  [/^datastore\.databases\.create$/, 'roles/datastore.owner'],
+  [/^resourcemanager\.projects\.setIamPolicy$/, 'roles/resourcemanager.projectIamAdmin'],
+  [/^storage\.(buckets\.(get|update)|objects\.)/, 'roles/storage.admin'],
+];

@@ -8,11 +8,23 @@ import type { Command } from '@service-director/shared/contract/command.ts';
 import type { TerminalEvent } from '@service-director/shared/contract/event.ts';
 import { legacyAnswer } from '@service-director/shared/contract/legacy.ts';
 import { type Incoming, readCommand, traceOf } from '@service-director/shared/contract/read-command.ts';
-import { type Clock, timestamp } from '@service-director/shared/kit/clock.ts';
+import { timestamp } from '@service-director/shared/kit/clock.ts';
 import { fingerprint } from '@service-director/shared/kit/hash.ts';
-import { answerRows, deadLetterRow, type Outbox, type Speaker } from '../deployments/outbox.ts';
+import { never } from '@service-director/shared/kit/never.ts';
+import { admit } from '../deployments/admission.ts';
+import { outboxIds } from '../deployments/conclusion.ts';
+import type { DecisionContext } from '../deployments/decisions.ts';
+import { answerRows, deadLetterRow, type Outbox } from '../deployments/outbox.ts';
+import {
+  type Admission,
+  beginInbox,
+  type InboxAsk,
+  type InboxEvent,
+  type Letter,
+  stepInbox,
+} from '../protocol/inbox.ts';
 import { type CommandRecord, keys } from '../store/records.ts';
-import { Conflict, type Store, type Write } from '../store/store.ts';
+import { Conflict, type Write } from '../store/store.ts';
 
 export type Receipt =
   | { readonly result: 'accepted'; readonly record: CommandRecord }
@@ -25,53 +37,79 @@ export interface Intake {
   receive(incoming: Incoming): Promise<Receipt>;
 }
 
-export interface IntakeOptions {
-  readonly store: Store;
-  readonly clock: Clock;
+export interface IntakeOptions extends DecisionContext {
   readonly outbox: Outbox;
-  readonly speaker: Speaker;
-  /** Starts work on a command that is in the ledger. */
-  readonly submit: (record: CommandRecord) => void;
+  /** Sees to what the writes of a command have left to do. */
+  readonly onTaken: (record: CommandRecord, writes: readonly Write[]) => void;
 }
 
-export function intake({ store, clock, outbox, speaker, submit }: IntakeOptions): Intake {
+export function intake(options: IntakeOptions): Intake {
+  const { store, clock, outbox, speaker, onTaken } = options;
+
   async function accept(command: Command, content: unknown, raw: string): Promise<Receipt> {
-    const record: CommandRecord = {
+    const bodyHash = fingerprint([command.type, content]);
+    const taken: CommandRecord = {
       id: command.id,
       status: 'accepted',
       correlationId: command.correlationId,
       ...traceOf(command),
       receivedAt: timestamp(clock.now()),
-      bodyHash: fingerprint([command.type, content]),
+      bodyHash,
       command,
       deployments: [],
     };
-    const known = await insert(record, []);
-    if (known) return known.bodyHash === record.bodyHash ? repeat(known) : contradict(known, command, raw);
-    submit(record);
-    return { result: 'accepted', record };
+    return deliver(
+      { id: command.id, bodyHash },
+      () => admit(taken, command, options),
+      (known) => contradict(known, command, raw),
+    );
   }
 
-  /** The row that was there before, or undefined when ours is the first. */
-  async function insert(record: CommandRecord, more: readonly Write[]): Promise<CommandRecord | undefined> {
-    try {
-      await store.commit([
-        { type: 'put', key: keys.command(record.id), value: record, if: 'absent' },
-        ...more,
-      ]);
-      return undefined;
-    } catch (error) {
-      if (!(error instanceof Conflict)) throw error;
-      return (await store.get<CommandRecord>(keys.command(record.id)))?.value;
+  /** Carries a letter into the ledger. `refuse` answers one whose id belongs to another. */
+  async function deliver(
+    letter: Letter,
+    find: () => Promise<Admission>,
+    refuse: (known: CommandRecord) => Promise<Receipt>,
+  ): Promise<Receipt> {
+    let inbox = beginInbox(letter);
+    let failure: unknown;
+    let written: readonly Write[] = [];
+
+    async function answer(ask: Exclude<InboxAsk, Final>): Promise<InboxEvent> {
+      switch (ask.type) {
+        case 'admit':
+          return { type: 'admitted', admission: await find() };
+        case 'commit':
+          await store.commit(ask.writes);
+          written = ask.writes;
+          return { type: 'written' };
+        case 'known':
+          return { type: 'known', record: (await store.get<CommandRecord>(keys.command(letter.id)))?.value };
+        case 'answer-again':
+          written = answerRows(ask.record, speaker, clock.now()).map(({ write }) => write);
+          await store.commit(written);
+          return { type: 'written' };
+        default:
+          return never(ask);
+      }
     }
-  }
 
-  /** The same answer again, under the same id. */
-  async function repeat(record: CommandRecord): Promise<Receipt> {
-    const rows = answerRows(record, speaker, clock.now());
-    await store.commit(rows.map(({ write }) => write));
-    outbox.send(rows.map(({ id }) => id));
-    return { result: 'duplicate', record };
+    for (;;) {
+      const { asked } = inbox;
+      if (asked.type === 'give-back') throw failure;
+      if (asked.type === 'refuse') return refuse(asked.known);
+      if (asked.type === 'acknowledge') {
+        outbox.send(outboxIds(written));
+        if (asked.isNew) onTaken(asked.record, written);
+        return { result: asked.isNew ? 'accepted' : 'duplicate', record: asked.record };
+      }
+      const event = await answer(asked).catch((error): InboxEvent => {
+        if (error instanceof Conflict) return { type: 'conflict', key: error.key };
+        failure = error;
+        return { type: 'unwritable' };
+      });
+      inbox = stepInbox(inbox, event);
+    }
   }
 
   /** Another command under an id that is taken: refused under an id of its own, so that the first one's answer stays the only one. */
@@ -108,15 +146,14 @@ export function intake({ store, clock, outbox, speaker, submit }: IntakeOptions)
       ...(legacyValue === undefined ? {} : { legacyAnswer: legacyAnswer(legacyValue, answer, undefined) }),
     };
     const rows = [...answerRows(record, speaker, clock.now()), deadLetterRow(id, raw, error, speaker)];
-    const known = await insert(
-      record,
-      rows.map(({ write }) => write),
+    const admission = { record, writes: rows.map(({ write }) => write) };
+    const receipt = await deliver(
+      { id, bodyHash: record.bodyHash },
+      async () => admission,
+      // The id has another meaning already, which stays.
+      () => reject({ ...refusal, id: `${about}.${record.bodyHash}` }),
     );
-    // The id has another meaning already, which stays.
-    if (known && known.bodyHash !== record.bodyHash)
-      return reject({ ...refusal, id: `${about}.${record.bodyHash}` });
-    outbox.send(rows.map((row) => row.id));
-    return { result: 'rejected', id, error, ...fix };
+    return receipt.result === 'rejected' ? receipt : { result: 'rejected', id, error, ...fix };
   }
 
   return {
@@ -127,6 +164,8 @@ export function intake({ store, clock, outbox, speaker, submit }: IntakeOptions)
     },
   };
 }
+
+type Final = Extract<InboxAsk, { type: 'give-back' | 'refuse' | 'acknowledge' }>;
 
 interface Refusal {
   /** Of its row in the ledger. */

@@ -1,289 +1,303 @@
 /**
- * Turns commands into deployments, and deployments into their last word.
+ * Sees to the stacks that have something to do.
  *
- * Deployments of different stacks run side by side, those of one stack one after the other. Nothing that
- * matters lives only here: `recover` and the sweep find in the store whatever has not ended, whoever left it.
+ * One worker for each: it takes the next of the stack's queue, carries it, and takes the next. Stacks go side by
+ * side. Nothing that matters lives only here: the queue is in the store, any director may find the same work in it,
+ * and the lease says who has it. The sweep finds whatever has not ended, whoever left it.
  */
-import type { Command } from '@service-director/shared/contract/command.ts';
-import { timestamp } from '@service-director/shared/kit/clock.ts';
-import { type StackId, stackOf } from '@service-director/shared/model/unit.ts';
-import { Fenced, type HeldLease, type LeaseKeeper } from '../store/lease.ts';
+import { isOperating, type Operating } from '@service-director/shared/contract/command.ts';
+import type { StackId } from '@service-director/shared/model/unit.ts';
+import { driveRun, type RunningRun, type Tenure } from '../protocol/drive-run.ts';
+import type { Over } from '../protocol/run.ts';
 import { listAll } from '../store/list-all.ts';
 import {
   type CommandRecord,
   type DeploymentRecord,
+  type Holder,
   isEnded,
   keys,
+  type LockRecord,
+  type QueueRecord,
   type StackRecord,
 } from '../store/records.ts';
-import { Conflict, StoreFailure, type Write } from '../store/store.ts';
-import { concluded, refused } from './conclusion.ts';
-import {
-  type DeploymentContext,
-  type Ending,
-  Leaving,
-  mistake,
-  runDeployment,
-  TimedOut,
-} from './deployment.ts';
-import { Unplannable } from './inputs.ts';
-import { answerRows, type Outbox, type Speaker } from './outbox.ts';
-import { architectureOf, remember, subjectOf } from './subject.ts';
+import { Conflict, StoreFailure } from '../store/store.ts';
+import { admit } from './admission.ts';
+import { inQueue, outboxIds } from './conclusion.ts';
+import { expire } from './decisions.ts';
+import { type DeploymentContext, openDeployment, TimedOut } from './deployment.ts';
+import type { Outbox } from './outbox.ts';
 
 export interface Coordinator {
-  /** Starts work on a command that is in the ledger; a second time is no harm. */
-  submit(record: CommandRecord): void;
-  /** Takes up everything in the store that has not ended, and looks for it again from time to time. */
+  /** Sees to these stacks: there is something new in their queue, or their lock is gone. */
+  wake(stacks: readonly StackId[]): void;
+  /** Somebody told these deployments to stop. */
+  poke(deployments: readonly string[]): void;
+  /**
+   * Takes up everything in the store that has not ended, and looks for it again from time to time. Where the store does
+   * not let it, it rejects with what that says, and may be called again.
+   */
   start(): Promise<void>;
   /** Begins nothing new, stops what runs where it can be taken up again, and gives the leases back. */
   leave(): Promise<void>;
 }
 
 export interface CoordinatorOptions extends DeploymentContext {
-  readonly leases: LeaseKeeper;
+  readonly holder: Holder;
+  /** Whether that process is known to be gone: then nobody has to wait for its lease to run out. */
+  isGone(holder: Holder): boolean;
   readonly outbox: Outbox;
-  readonly speaker: Speaker;
   readonly onTrouble: (error: unknown, about: string) => void;
 }
 
 /** How often the store is looked through for what others left, and how soon a store that fails is tried again. Milliseconds. */
 const SWEEP_MS = 15_000;
 const STORE_RETRY_MS = 2_000;
-/** How often a lease that somebody else holds is looked at. */
-const LOCK_POLL_MS = 500;
+/** How many are shown to wait in one commit. */
+const NOTED_AT_ONCE = 100;
+/** How long a stack is left alone that somebody else has, or that was lost, or could not be written. Milliseconds, at most. */
+const PAUSES_MS: Readonly<Partial<Record<Over, number>>> = {
+  busy: 500,
+  fenced: 1_000,
+  unwritable: STORE_RETRY_MS,
+};
 
 export function coordinator(options: CoordinatorOptions): Coordinator {
-  const { store, clock, outbox, speaker, leases, onTrouble } = options;
-  const commands = new Set<string>();
-  const deployments = new Map<string, Promise<void>>();
-  const turns = new Map<StackId, Promise<void>>();
+  const { store, clock, random, outbox, onTrouble } = options;
+  const workers = new Map<StackId, Promise<void>>();
+  const awake = new Set<StackId>();
+  const runs = new Map<string, RunningRun>();
+  /** Those that were shown to wait. */
+  const noted = new Set<string>();
   const leaving = new AbortController();
-  let beginning = Promise.resolve();
   let stopSweeping = (): void => {};
 
-  function submit(record: CommandRecord): void {
-    if (leaving.signal.aborted || commands.has(record.id)) return;
-    commands.add(record.id);
-    // One after the other, so that those of one stack queue up in the order in which they came.
-    beginning = beginning
-      .then(() => persist(() => begin(record.id), record.id))
-      .finally(() => commands.delete(record.id));
+  function wake(stacks: readonly StackId[]): void {
+    for (const stack of stacks) {
+      if (leaving.signal.aborted) return;
+      awake.add(stack);
+      if (workers.has(stack)) continue;
+      workers.set(
+        stack,
+        attend(stack).finally(() => {
+          workers.delete(stack);
+          // Woken between its last look and its end.
+          if (awake.has(stack)) wake([stack]);
+        }),
+      );
+    }
   }
 
-  /** Does the task, and does it again while the store fails: a full disk is waited out, nothing is lost. */
-  async function persist(task: () => Promise<void>, about: string): Promise<void> {
+  /** Works through the queue of a stack, until there is nothing in it that could go on. */
+  async function attend(stack: StackId): Promise<void> {
     while (!leaving.signal.aborted) {
       try {
-        await task();
-        return;
+        awake.delete(stack);
+        const next = await nextOf(stack);
+        if (!next) return;
+        const how = await carry(next);
+        if (how === 'busy') await noteWaiting([next.deployment]);
+        else noted.delete(next.deployment);
+        const ms = PAUSES_MS[how];
+        if (ms !== undefined) await pause(ms);
       } catch (error) {
-        if (error instanceof Leaving || error instanceof Fenced) return;
-        // Somebody else wrote at the same moment: what is there now decides.
-        if (error instanceof Conflict) continue;
-        onTrouble(error, about);
+        onTrouble(error, stack);
+        // Only a store that fails is worth another try at once; anything else waits for the sweep.
         if (!(error instanceof StoreFailure)) return;
-        await clock.sleep(STORE_RETRY_MS, leaving.signal).catch(() => {});
+        await pause(STORE_RETRY_MS);
       }
     }
   }
 
-  /** Finds out what a command means, and makes its deployments: one for each dataflow. */
-  async function begin(id: string): Promise<void> {
-    const found = await store.get<CommandRecord>(keys.command(id));
-    const command = found?.value.command;
-    if (!found || !command) return;
-    if (found.value.status === 'running') return takeUp(found.value, command);
-    if (found.value.status !== 'accepted') return;
-
-    const made = await deploymentsOf(command).catch((error) => {
-      if (error instanceof StoreFailure || error instanceof Conflict) throw error;
-      return error instanceof Unplannable ? error : mistake(error);
-    });
-    if (made instanceof Unplannable) return answer(refused(found.value, command, made, clock), found.version);
-    if (made.length === 0)
-      return answer(await concluded(found.value, [], command, store, clock), found.version);
-
-    const running: CommandRecord = {
-      ...found.value,
-      status: 'running',
-      deployments: made.map((record) => record.id),
-    };
-    const rows: Write[] = made.map((value) => ({
-      type: 'put',
-      key: keys.deployment(value.id),
-      value,
-      if: 'absent',
-    }));
-    await store.commit([{ type: 'put', key: keys.command(id), value: running, if: found.version }, ...rows]);
-    for (const record of made) enqueue(record, command);
+  async function pause(ms: number): Promise<void> {
+    await clock.sleep(ms * (0.5 + random() / 2), leaving.signal).catch(() => {});
   }
 
-  async function takeUp({ deployments: ids }: CommandRecord, command: Command): Promise<void> {
-    for (const record of await deploymentsNamed(ids)) if (!isEnded(record.status)) enqueue(record, command);
+  /** What was begun and has not ended; else the first of the queue that no lock of somebody's hand keeps waiting. */
+  async function nextOf(stack: StackId): Promise<QueueRecord | undefined> {
+    const [found, queue, lock] = await Promise.all([
+      store.get<StackRecord>(keys.stack(stack)),
+      listAll<QueueRecord>(store, { collection: 'queue', prefix: `${stack}//` }),
+      store.get<LockRecord>(keys.lock(stack)),
+    ]);
+    const current = found?.value.current ?? found?.value.lease?.deployment;
+    const next =
+      queue.find(({ value }) => value.deployment === current) ??
+      queue.find(({ value }) => !lock || lock.value.id === value.lockId || value.dryRun);
+    await noteWaiting(queue.flatMap(({ value }) => (value === next?.value ? [] : value.deployment)));
+    return next?.value;
   }
 
-  async function deploymentsOf(command: Command): Promise<DeploymentRecord[]> {
-    const { scope, dataflows } = await subjectOf(command, store);
-    // Whoever only asks what would be done teaches nothing.
-    if (!command.data.dry_run) await remember(command, store);
-    return dataflows.map((dataflow) => ({
-      id: `${command.id}.${dataflow}`,
-      command: command.id,
-      correlationId: command.correlationId,
-      ...(command.traceparent === undefined ? {} : { traceparent: command.traceparent }),
-      stack: stackOf({ scope, dataflow }),
-      scope,
-      dataflow,
-      operation: command.type,
-      status: 'queued',
-      dryRun: command.data.dry_run,
-      createdAt: timestamp(clock.now()),
-    }));
-  }
-
-  function enqueue(record: DeploymentRecord, command: Command): void {
-    if (deployments.has(record.id) || leaving.signal.aborted) return;
-    const { announce } = options;
-    const { id, stack } = record;
-    announce(
-      { type: 'accepted', command: command.id, command_type: command.type, dataflow: record.dataflow },
-      record,
+  async function carry({ stack, deployment, command: commandId }: QueueRecord): Promise<Over> {
+    const [found, ledger] = await Promise.all([
+      store.get<DeploymentRecord>(keys.deployment(deployment)),
+      store.get<CommandRecord>(keys.command(commandId)),
+    ]);
+    const command = ledger?.value.command;
+    if (!found || !command || !isOperating(command))
+      throw new Error(`The deployment ${deployment} is in the queue and not in the ledger`);
+    if (isEnded(found.value.status)) {
+      await store.commit([{ type: 'delete', key: keys.queue(found.value), if: 'any' }]);
+      return 'ended';
+    }
+    const { scope, dataflow } = found.value;
+    let written: readonly string[] = [];
+    let ended: DeploymentRecord | undefined;
+    let open: ReturnType<typeof openDeployment> | undefined;
+    const run = driveRun(
+      { holder: options.holder, deployment, stack, scope, dataflow },
+      {
+        store,
+        clock,
+        isGone: options.isGone,
+        onTrouble: (error) => onTrouble(error, deployment),
+        work: (tenure) =>
+          withinTime(tenure, command, async (signal) => {
+            open = openDeployment(
+              { command, tenure, signal, isLeaving: () => leaving.signal.aborted },
+              options,
+            );
+            return open.work();
+          }),
+        async gather(record) {
+          if (!open) throw new Error(`${deployment} ends and was not begun`);
+          const conclusion = await open.gather(record);
+          written = outboxIds(conclusion.writes);
+          ended = conclusion.record;
+          return conclusion;
+        },
+      },
     );
-    const before = turns.get(stack) ?? Promise.resolve();
-    const mine = before
-      .then(() => persist(() => run(id, command), id))
-      .finally(() => {
-        deployments.delete(id);
-        if (turns.get(stack) === mine) turns.delete(stack);
-      });
-    deployments.set(id, mine);
-    turns.set(stack, mine);
-  }
-
-  async function run(id: string, command: Command): Promise<void> {
-    const [waiting] = await deploymentsNamed([id]);
-    if (!waiting || isEnded(waiting.status)) return;
-    const lease = await lock(waiting);
+    runs.set(deployment, run);
     try {
-      // Whoever held the lease before may have ended it.
-      const [record] = await deploymentsNamed([id]);
-      if (!record || isEnded(record.status)) await lease.release([], {});
-      else await end(lease, await work(record, command, lease), command);
-    } catch (error) {
-      // Without a store there is nobody to give it back to; then it runs out.
-      if (!(error instanceof Fenced)) await lease.release([], {}).catch(() => lease.abandon());
-      throw error;
+      const how = await run.over;
+      // Somebody else may have ended it while we waited.
+      if (how === 'ended' && ended) {
+        outbox.send(written);
+        tell(ended);
+      }
+      if (how === 'parked') tell({ ...found.value, status: 'awaiting_approval' });
+      return how;
+    } finally {
+      runs.delete(deployment);
     }
   }
 
-  async function work(record: DeploymentRecord, command: Command, lease: HeldLease): Promise<Ending> {
+  /** The signal of the work: a cancel, the end of its time, the loss of the lease, the end of this process. */
+  async function withinTime<T>(
+    tenure: Tenure,
+    { data: { timeout_seconds } }: Operating,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     const time = new AbortController();
-    const { timeout_seconds } = command.data;
-    const stopTimer = clock.after(leftMs(record, timeout_seconds), () =>
+    const stopTimer = clock.after(leftMs(tenure.record, timeout_seconds), () =>
       time.abort(new TimedOut(timeout_seconds)),
     );
     try {
-      const stack = await store.get<StackRecord>(keys.stack(record.stack));
-      return await runDeployment(
-        {
-          record,
-          command,
-          lease,
-          stack: stack?.value ?? { ...record, permanent: true, version: 0, token: 0 },
-          describe: () => architectureOf(record.scope, command, store),
-          signal: AbortSignal.any([time.signal, leaving.signal, lease.lost]),
-          isLeaving: () => leaving.signal.aborted,
-        },
-        options,
-      );
+      return await work(AbortSignal.any([tenure.cancelled, time.signal, tenure.lost, leaving.signal]));
     } finally {
       stopTimer();
     }
   }
 
   /** How long the deployment may still take, counted from its beginning, whoever worked on it. */
-  function leftMs({ startedAt, createdAt }: DeploymentRecord, timeoutSeconds: number): number {
-    return Math.max(1, Date.parse(startedAt ?? createdAt) + timeoutSeconds * 1000 - clock.now());
+  function leftMs({ resumedAt, startedAt, createdAt }: DeploymentRecord, timeoutSeconds: number): number {
+    return Math.max(1, Date.parse(resumedAt ?? startedAt ?? createdAt) + timeoutSeconds * 1000 - clock.now());
   }
 
-  async function lock(record: DeploymentRecord): Promise<HeldLease> {
-    for (let told = false; ; told = true) {
-      const claimed = await leases.claim(record, record.id);
-      if (!('heldBy' in claimed)) return claimed;
-      if (!told) await noteWaiting(record);
-      await clock.sleep(LOCK_POLL_MS, leaving.signal).catch(() => {});
-      if (leaving.signal.aborted) throw new Leaving('This director is stopping');
+  /** Shows that these wait for their stack, in one commit. Only shows: whoever writes at the same moment is right. */
+  async function noteWaiting(ids: readonly string[]): Promise<void> {
+    const unnoted = ids.filter((id) => !noted.has(id)).slice(0, NOTED_AT_ONCE);
+    for (const id of unnoted) noted.add(id);
+    const found = await Promise.all(unnoted.map((id) => store.get<DeploymentRecord>(keys.deployment(id))));
+    const queued = found.flatMap((stored) => (stored?.value.status === 'queued' ? [stored] : []));
+    const shown = queued.map(({ value, version }) => ({
+      value: { ...value, status: 'waiting_for_lock' } satisfies DeploymentRecord,
+      version,
+    }));
+    try {
+      await store.commit(
+        shown.map(({ value, version }) => ({
+          type: 'put' as const,
+          key: keys.deployment(value.id),
+          value,
+          if: version,
+        })),
+      );
+      for (const { value } of shown) tell(value);
+    } catch (error) {
+      if (!(error instanceof Conflict)) throw error;
+      // One of them has gone on: the others are shown at the next look.
+      for (const id of unnoted) noted.delete(id);
     }
   }
 
-  async function noteWaiting({ id, command, stack }: DeploymentRecord): Promise<void> {
-    const found = await store.get<DeploymentRecord>(keys.deployment(id));
-    if (found?.value.status !== 'queued') return;
-    const value: DeploymentRecord = { ...found.value, status: 'waiting_for_lock' };
-    await store.commit([{ type: 'put', key: keys.deployment(id), value, if: found.version }]);
-    options.announce({ type: 'status', command, deployment: id, stack, status: 'waiting_for_lock' }, value);
+  function tell(record: DeploymentRecord): void {
+    const { command, id, stack, status } = record;
+    options.announce({ type: 'status', command, deployment: id, stack, status }, record);
   }
 
-  /** The last commit of a deployment; with that of the last one of a command goes the last word on the command. */
-  async function end(lease: HeldLease, ending: Ending, command: Command): Promise<void> {
-    const key = keys.command(command.id);
-    for (;;) {
-      const found = await store.get<CommandRecord>(key);
-      if (!found) throw new Error(`The command ${command.id} is not in the ledger`);
-      const others = await deploymentsNamed(found.value.deployments.filter((id) => id !== ending.record.id));
-      const isLast = found.value.status === 'running' && others.every(({ status }) => isEnded(status));
-      const all = inOrder(found.value, [...others, ending.record]);
-      const record = isLast ? await concluded(found.value, all, command, store, clock) : undefined;
-      const rows = record ? answerRows(record, speaker, clock.now()) : [];
-      // Without the last word the command's row changes all the same: of two siblings that end at once, one must see the other.
-      const word: Write = { type: 'put', key, value: record ?? found.value, if: found.version };
+  async function recover(): Promise<void> {
+    await outbox.recover();
+    await expireApprovals();
+    const queue = await listAll<QueueRecord>(store, { collection: 'queue' });
+    wake([...new Set(queue.map(({ value }) => value.stack))]);
+  }
+
+  async function expireApprovals(): Promise<void> {
+    const waiting = await listAll<DeploymentRecord>(store, {
+      collection: 'deployments',
+      where: { field: 'status', is: 'awaiting_approval' },
+    });
+    for (const found of waiting) {
+      const { approval } = found.value;
+      if (approval?.state !== 'pending' || approval.expiresAt > clock.now()) continue;
       try {
-        await lease.release([word, ...ending.writes, ...rows.map(({ write }) => write)], ending.note);
-        outbox.send(rows.map(({ id }) => id));
-        options.announce(
-          {
-            type: 'status',
-            command: command.id,
-            deployment: ending.record.id,
-            stack: ending.record.stack,
-            status: ending.record.status,
-          },
-          ending.record,
-        );
-        return;
+        const writes = await expire(found, options);
+        await store.commit(writes);
+        outbox.send(outboxIds(writes));
       } catch (error) {
+        // Somebody approved it at the last moment, or another director was faster.
         if (!(error instanceof Conflict)) throw error;
       }
     }
   }
 
-  async function answer(record: CommandRecord, version: number): Promise<void> {
-    const rows = answerRows(record, speaker, clock.now());
-    await store.commit([
-      { type: 'put', key: keys.command(record.id), value: record, if: version },
-      ...rows.map(({ write }) => write),
-    ]);
-    outbox.send(rows.map(({ id }) => id));
+  /** What directors of the first release left: they had no queue, and took commands before they knew what those meant. */
+  async function takeUpOlder(): Promise<void> {
+    const accepted = await listAll<CommandRecord>(store, {
+      collection: 'commands',
+      where: { field: 'status', is: 'accepted' },
+    });
+    for (const { value, version } of accepted) {
+      if (!value.command) continue;
+      const { record, writes } = await admit(value, value.command, options);
+      await store.commit([
+        { type: 'put', key: keys.command(value.id), value: record, if: version },
+        ...writes,
+      ]);
+    }
+    for (const status of ['queued', 'waiting_for_lock', 'planning', 'applying']) {
+      const found = await listAll<DeploymentRecord>(store, {
+        collection: 'deployments',
+        where: { field: 'status', is: status },
+      });
+      for (const { id, value, version } of found) await queueAsItIs(id, value, version);
+    }
   }
 
-  async function deploymentsNamed(ids: readonly string[]): Promise<DeploymentRecord[]> {
-    const found = await Promise.all(ids.map((id) => store.get<DeploymentRecord>(keys.deployment(id))));
-    return found.flatMap((stored) => (stored ? [stored.value] : []));
-  }
-
-  async function recover(): Promise<void> {
-    await outbox.recover();
-    const left = await Promise.all(
-      (['accepted', 'running'] as const).map((status) =>
-        listAll<CommandRecord>(store, { collection: 'commands', where: { field: 'status', is: status } }),
-      ),
-    );
-    const oldestFirst = left.flat().sort((a, b) => a.value.receivedAt.localeCompare(b.value.receivedAt));
-    for (const { value } of oldestFirst) submit(value);
+  async function queueAsItIs(id: string, record: DeploymentRecord, version: number): Promise<void> {
+    const place = inQueue(record);
+    if (await store.get(place.key)) return;
+    try {
+      await store.commit([{ type: 'check', key: keys.deployment(id), if: version }, place]);
+    } catch (error) {
+      // Somebody works on it: then it has its place, or needs none any more.
+      if (!(error instanceof Conflict)) throw error;
+    }
   }
 
   function sweep(): void {
-    stopSweeping = clock.after(SWEEP_MS, () => {
+    stopSweeping = clock.after(SWEEP_MS * (0.75 + random() / 2), () => {
       recover()
         .catch((error) => onTrouble(error, 'the sweep'))
         .finally(() => {
@@ -293,23 +307,20 @@ export function coordinator(options: CoordinatorOptions): Coordinator {
   }
 
   return {
-    submit,
+    wake,
+    poke(deployments) {
+      for (const id of deployments) runs.get(id)?.poke();
+    },
     async start() {
+      await takeUpOlder();
       await recover();
       sweep();
     },
     async leave() {
-      leaving.abort(new Leaving('This director is stopping'));
+      leaving.abort(new Error('This director is stopping'));
       stopSweeping();
-      await Promise.allSettled(deployments.values());
+      await Promise.allSettled(workers.values());
       await outbox.settled();
     },
   };
-}
-
-function inOrder(
-  { deployments: ids }: CommandRecord,
-  records: readonly DeploymentRecord[],
-): DeploymentRecord[] {
-  return ids.flatMap((id) => records.find((record) => record.id === id) ?? []);
 }

@@ -2,200 +2,77 @@
  * One deployment: one stack, brought from what is to what shall be.
  *
  *   queued → planning ──┬→ applying ──┬→ succeeded
- *     │        │        │             ├→ failed
- *     │        └→ failed│             └→ cancelled
- *     │                 └→ succeeded (dry run)
+ *     │        │        │    │        ├→ failed ──→ (a rollback of its own, if asked for)
+ *     │        │        │    └→ cancelling → cancelled
+ *     │        │        ├→ awaiting_approval ─┬→ queued → applying
+ *     │        │        │                     └→ cancelled (rejected, or nobody came)
+ *     │        └→ failed└→ succeeded (dry run, or nothing to do)
  *     └→ waiting_for_lock → planning
  *
  * Every arrow is a commit. A process that dies leaves the deployment where its last commit put it; whoever
  * takes it up goes on from there: plans if there is no plan, else applies that plan, in which each unit is
  * looked at before it is touched.
  */
-import type { Command } from '@service-director/shared/contract/command.ts';
+import type { Operating } from '@service-director/shared/contract/command.ts';
 import type { DirectorEvent } from '@service-director/shared/contract/event.ts';
-import { apply, type Journal, type UnitOutcome } from '@service-director/shared/engine/apply.ts';
+import { apply, type UnitOutcome } from '@service-director/shared/engine/apply.ts';
 import type { Engine, EngineContext } from '@service-director/shared/engine/engine.ts';
 import { makePlan, type Plan } from '@service-director/shared/engine/plan.ts';
 import { type Clock, type Random, timestamp } from '@service-director/shared/kit/clock.ts';
+import type { UnitState } from '@service-director/shared/model/state.ts';
+import type { UnitId } from '@service-director/shared/model/unit.ts';
+import { Cancelled, Fenced, type Tenure } from '../protocol/drive-run.ts';
+import type { Conclusion, Ending } from '../protocol/run.ts';
+import { auditWrites, type Fact } from '../store/audit.ts';
 import {
-  bindingKey,
-  bindingsOf,
-  type UnitState,
-  withoutBindings,
-} from '@service-director/shared/model/state.ts';
-import type { Unit, UnitId } from '@service-director/shared/model/unit.ts';
-import { Fenced, type HeldLease } from '../store/lease.ts';
-import { listAll } from '../store/list-all.ts';
-import {
+  type Approval,
   type DeploymentRecord,
-  type DeploymentStatus,
-  type JournalEntry,
   keys,
   type StackRecord,
   type VersionRecord,
 } from '../store/records.ts';
-import { type Store, type Stored, StoreFailure, type Write } from '../store/store.ts';
-import { existing, type Inputs, inputsOf, Unplannable } from './inputs.ts';
-import { lineOf, summaryOf } from './report.ts';
-import type { Described } from './subject.ts';
+import { Conflict, type Store, type Stored, StoreFailure, type Write } from '../store/store.ts';
+import { type Blueprints, type Described, type Inputs, mistake, Unplannable } from './blueprints.ts';
+import { endingWrites, statesOf } from './conclusion.ts';
+import { existing } from './inputs.ts';
+import { type DeploymentJournal, openJournal } from './journal.ts';
+import type { Speaker } from './outbox.ts';
+import { lineOf } from './report.ts';
+import { pastOf, rollbackInputs } from './rollback.ts';
+import { isComing, join, joined, letGo, withoutShared } from './sharing.ts';
 
 export interface DeploymentContext {
   readonly store: Store;
   readonly clock: Clock;
   readonly random: Random;
   readonly engine: Engine;
+  readonly blueprints: Blueprints;
+  readonly speaker: Speaker;
   readonly projectNumber: string;
+  /** How many earlier versions of a stack's state are kept. */
+  readonly retention: number;
+  /** How long an approval is waited for, in milliseconds. */
+  readonly approvalMs: number;
   /** What the engine gets for every unit; `rank` orders its calls. */
   engineContext(rank: number): Omit<EngineContext, 'record' | 'waiting' | 'signal'>;
   /** Tells what happens, as it happens; whether it arrives is nobody's promise. */
   announce(event: DirectorEvent, deployment: DeploymentRecord): void;
 }
 
-/** How a deployment ended, ready to be committed with the last word on its command. */
-export interface Ending {
-  readonly record: DeploymentRecord;
-  /** Belong into the same commit. */
-  readonly writes: readonly Write[];
-  readonly note: Partial<Pick<StackRecord, 'version' | 'permanent'>>;
-}
-
 export interface DeploymentWork {
-  readonly record: DeploymentRecord;
-  readonly command: Command;
-  readonly lease: HeldLease;
-  /** As the stack was when the lease was claimed. */
-  readonly stack: StackRecord;
-  /** The architecture as far as anybody described it. */
-  describe(): Promise<Described>;
+  readonly command: Operating;
+  readonly tenure: Tenure;
   /** Aborted by a cancel, by the end of its time, by the loss of the lease, or because this process stops. */
   readonly signal: AbortSignal;
   /** Whether this process stops: then nothing is ended, somebody else goes on. */
   isLeaving(): boolean;
 }
 
-/** This process stops; the deployment goes on elsewhere, or after the restart. */
-export class Leaving extends Error {}
-
-/** Runs it to its end, up to but without the last commit. Rejects with Leaving, Fenced or StoreFailure: then it has not ended. */
-export async function runDeployment(work: DeploymentWork, context: DeploymentContext): Promise<Ending> {
-  const journal = await openJournal(work, context);
-  try {
-    return await planAndApply(work, journal, context);
-  } catch (error) {
-    if (error instanceof Leaving || error instanceof Fenced || error instanceof StoreFailure) throw error;
-    leaveIfAsked(work);
-    const { message, fix } = error instanceof Unplannable ? error : mistake(error);
-    const told = { status: 'failed' as const, error: message, ...(fix === undefined ? {} : { fix }) };
-    return journal.ending({ ...journal.record(), ...told }, undefined);
-  }
-}
-
-/** What nobody foresaw ends the deployment too, and says so: it must not be tried for ever. */
-export function mistake(error: unknown): Unplannable {
-  const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return new Unplannable(`The director made a mistake: ${trace}`, 'report it; then run it again');
-}
-
-async function planAndApply(
-  work: DeploymentWork,
-  journal: OpenJournal,
-  context: DeploymentContext,
-): Promise<Ending> {
-  const { lease, stack } = work;
-  const { operation, dataflow } = work.record;
-  const { architecture, directorUrl, digest } = await work.describe();
-  const command = { ...work.command, data: { ...work.command.data, director_url: directorUrl } } as Command;
-  // A plan is for what it was made from: whoever takes it up and knows of something newer plans anew.
-  const stored = work.record.described === digest ? work.record.plan : undefined;
-  const applied = await statesOf(context.store, work.record.stack);
-  const options = {
-    architecture,
-    dataflow,
-    command,
-    operation,
-    priors: applied,
-    projectNumber: context.projectNumber,
-    wasPermanent: stack.permanent,
-  };
-  let inputs = inputsOf(options);
-  const priors = await withoutShared(applied, inputs.desired, work.record, context.store);
-  const base = (rank: number, waiting: (because: string) => void): EngineContext => ({
-    ...context.engineContext(rank),
-    signal: work.signal,
-    waiting,
-    record: () => Promise.reject(new Error('Planning writes nothing')),
-  });
-
-  if (!stored) await journal.status('planning');
-  const looking = base(0, () => {});
-  const obsolete = await planning(work, () => existing(inputs.obsolete, priors, context.engine, looking));
-  inputs = { ...inputs, obsolete };
-  const waiting = (unit: UnitId, because: string): void =>
-    journal.tell({ type: 'unit-waiting', unit, because });
-  const { engine } = context;
-  const plan =
-    stored ??
-    (await planning(work, () =>
-      makePlan({ stack: lease.stack, operation, ...inputs, priors, engine, context: looking, waiting }),
-    ));
-  leaveIfAsked(work);
-  if (!stored) await journal.planned(plan, digest);
-  const described = architecture?.dataflows[dataflow];
-  const permanent = described && described.lifecycle.strategy === 'permanent';
-  if (work.record.dryRun) return journal.ending({ ...journal.record(), status: 'succeeded' }, undefined);
-
-  await journal.status('applying');
-  const outcomes = await apply({
-    plan,
-    ...inputs,
-    priors,
-    engine: context.engine,
-    journal,
-    clock: context.clock,
-    emit: (progress) => journal.tell(progress),
-    isComing: (unit) => isComing(unit, inputs, work.record, context.store),
-    letGo: (state) => letGo(state, work, context.store),
-    context: (rank, unit) => base(rank, (because) => journal.tell({ type: 'unit-waiting', unit, because })),
-  });
-  leaveIfAsked(work);
-  return journal.ending(concluded(journal.record(), outcomes, work), permanent);
-}
-
-/** Whatever keeps a plan from being made is for the user to hear. */
-async function planning<T>(work: DeploymentWork, look: () => Promise<T>): Promise<T> {
-  try {
-    return await look();
-  } catch (error) {
-    leaveIfAsked(work);
-    throw new Unplannable(`It cannot be planned: ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
-
-function concluded(
-  record: DeploymentRecord,
-  outcomes: ReadonlyMap<UnitId, UnitOutcome>,
-  work: DeploymentWork,
-): DeploymentRecord {
-  const units = [...outcomes].map(([id, outcome]) => lineOf(id, outcome));
-  const statuses = new Set([...outcomes.values()].map(({ status }) => status));
-  const urls = Object.fromEntries(
-    [...outcomes].flatMap(([id, outcome]) => {
-      const uri = outcome.status === 'done' ? outcome.outputs.uri : undefined;
-      return id.startsWith('service/') && uri ? [[id.slice('service/'.length), uri]] : [];
-    }),
-  );
-  const done = { ...record, units, urls };
-  if (statuses.has('cancelled')) {
-    const reason: unknown = work.signal.reason;
-    const error = reason instanceof Error ? reason.message : 'it was cancelled';
-    return {
-      ...done,
-      status: reason instanceof TimedOut ? 'failed' : 'cancelled',
-      error,
-      fix: 'run it again; what was done is kept',
-    };
-  }
-  return { ...done, status: statuses.has('failed') || statuses.has('skipped') ? 'failed' : 'succeeded' };
+/** A deployment as its run wants it: what to do, and what its end writes. */
+export interface OpenDeployment {
+  work(): Promise<Ending>;
+  /** Reads whatever else the end of `record` depends on. */
+  gather(record: DeploymentRecord): Promise<Conclusion>;
 }
 
 /** The time of the command is over. */
@@ -206,254 +83,365 @@ export class TimedOut extends Error {
   }
 }
 
-function leaveIfAsked({ isLeaving, lease }: DeploymentWork): void {
-  if (lease.lost.aborted) throw lease.lost.reason;
-  if (isLeaving()) throw new Leaving('This director is stopping');
-}
+export function openDeployment(work: DeploymentWork, context: DeploymentContext): OpenDeployment {
+  const { tenure } = work;
+  const { store, clock } = context;
+  let journal: DeploymentJournal | undefined;
+  /** What holds from now on for the stack, where it was applied. */
+  let learned: Partial<StackRecord> = {};
+  let undoes: readonly string[] = tenure.record.undoes ?? [];
 
-export async function statesOf(store: Store, stack: string): Promise<Map<UnitId, UnitState>> {
-  const rows = await listAll<UnitState>(store, { collection: 'units', prefix: `${stack}//` });
-  return new Map(rows.map(({ value }) => [value.id, value]));
-}
-
-/** Whether a deployment that would make it has not ended yet. */
-async function isComing(
-  unit: UnitId,
-  inputs: Inputs,
-  record: DeploymentRecord,
-  store: Store,
-): Promise<boolean> {
-  const makers = inputs.makers.get(unit) ?? [];
-  // What would make it in this stack stands in the queue behind us.
-  const others = makers.filter((dataflow) => dataflow !== record.dataflow);
-  const stacks = new Set(others.map((dataflow) => `${record.scope}/${dataflow}`));
-  if (stacks.size === 0) return false;
-  for (const status of UNENDED) {
-    const found = await store.list<DeploymentRecord>({
-      collection: 'deployments',
-      where: { field: 'status', is: status },
-    });
-    if (found.some(({ value }) => stacks.has(value.stack))) return true;
-  }
-  return false;
-}
-
-export const UNENDED = [
-  'queued',
-  'waiting_for_lock',
-  'planning',
-  'applying',
-] as const satisfies readonly DeploymentStatus[];
-
-/**
- * Gives up this stack's share in something that several may use: an account stays while somebody else uses it, of
- * grants goes what nobody else gives. The share is given up before the others are counted: of two that let go at
- * once, at least one finds that nobody is left.
- */
-async function letGo(
-  state: UnitState,
-  { lease, record }: DeploymentWork,
-  store: Store,
-): Promise<string | UnitState> {
-  if (state.kind !== 'service-account' && state.kind !== 'grants') return state;
-  const key = keys.unit(record.stack, state.id);
-  const mine = await store.get<UnitState>(key);
-  // Marked, not forgotten: whoever goes on after a crash must still know of it.
-  if (mine) await lease.commit([{ type: 'put', key, value: { ...mine.value, leaving: true }, if: 'any' }]);
-  const others = await sharedWith(record, store);
-  const users = others.filter(({ value }) => value.id === state.id);
-  if (state.kind === 'grants')
-    return withoutBindings(
-      state,
-      users.map(({ value }) => value),
+  async function attempt(): Promise<Ending> {
+    const { record } = tenure;
+    const { operation, dataflow, stack, status } = record;
+    context.announce(
+      { type: 'status', command: record.command, deployment: record.id, stack, status },
+      record,
     );
-  const [user] = users;
-  return user ? `${user.id.split('//')[0]} uses it too` : state;
-}
+    const states = await statesOf(store, stack);
+    const open = openJournal({
+      tenure,
+      states,
+      clock,
+      announce: (event) => context.announce(event, record),
+      isLeaving: work.isLeaving,
+    });
+    journal = open;
+    const described = await context.blueprints.describe(record.scope, work.command, store);
+    const { inputs, priors } = await inputsFor(described, states, open);
+    const plan = await planFor(inputs, priors, described, open);
+    if ('type' in plan) return plan;
+    const made = { plan, described: described.digest };
+    if (record.dryRun) return { type: 'conclude', record: { ...made, status: 'succeeded' } };
 
-/** What other stacks of the architecture have and do not give up. */
-async function sharedWith({ scope, stack }: DeploymentRecord, store: Store): Promise<Stored<UnitState>[]> {
-  const rows = await listAll<UnitState>(store, { collection: 'units', prefix: `${scope}/` });
-  return rows.filter(({ value, id }) => !value.leaving && !id.startsWith(`${stack}//`));
-}
-
-/** What we applied, without the grants that we give no more and others do: those are not ours to take back. */
-async function withoutShared(
-  priors: ReadonlyMap<UnitId, UnitState>,
-  desired: readonly Unit[],
-  record: DeploymentRecord,
-  store: Store,
-): Promise<ReadonlyMap<UnitId, UnitState>> {
-  const shrinking = desired.flatMap((unit) => {
-    const prior = priors.get(unit.id);
-    if (unit.kind !== 'grants' || !prior) return [];
-    const wanted = new Set(bindingsOf(unit).map(bindingKey));
-    return bindingsOf(prior).every((binding) => wanted.has(bindingKey(binding))) ? [] : [prior];
-  });
-  if (shrinking.length === 0) return priors;
-  const others = (await sharedWith(record, store)).map(({ value }) => value);
-  const kept = shrinking.map((prior): [UnitId, UnitState] => [
-    prior.id,
-    withoutBindings(
-      prior,
-      others.filter(({ id }) => id === prior.id),
-    ),
-  ]);
-  return new Map([...priors, ...kept]);
-}
-
-/** The journal of one deployment, with its record kept in step. */
-interface OpenJournal extends Journal {
-  record(): DeploymentRecord;
-  status(status: DeploymentStatus): Promise<void>;
-  /** Keeps the plan and goes on to apply it, unless only the plan was asked for. */
-  planned(plan: Plan, described: string): Promise<void>;
-  tell(progress: Parameters<Parameters<typeof apply>[0]['emit']>[0]): void;
-  /** `permanent` is what the dataflow was said to be, where it was applied. */
-  ending(record: DeploymentRecord, permanent: boolean | undefined): Promise<Ending>;
-}
-
-async function openJournal(
-  work: DeploymentWork,
-  { store, clock, announce }: DeploymentContext,
-): Promise<OpenJournal> {
-  const { lease } = work;
-  const { stack, command, id } = work.record;
-  const key = keys.deployment(id);
-  const entries = await listAll<JournalEntry>(store, { collection: 'journal', prefix: `${id}/` });
-  let sequence = Number(entries.at(-1)?.id.split('/').at(-1) ?? 0);
-  let current = work.record;
-  /** What this deployment changed, by unit, over all processes that worked on it. */
-  const changes = new Map<UnitId, { before?: UnitState; after?: UnitState }>();
-  const begun = new Set<UnitId>();
-  for (const { value } of entries) {
-    if (value.type === 'intend') begun.add(value.unit);
-    if (value.type !== 'finish') continue;
-    begun.delete(value.unit);
-    noteChange(value.unit, value.before, value.after);
-  }
-  /** What was cut short, or not begun, because we leave is not over. */
-  const isPostponed = ({ status }: UnitOutcome): boolean =>
-    (status === 'cancelled' || status === 'skipped') && (work.isLeaving() || lease.lost.aborted);
-
-  function noteChange(unit: UnitId, before: UnitState | undefined, after: UnitState | undefined): void {
-    const first = changes.get(unit)?.before ?? before;
-    changes.set(unit, { ...(first ? { before: first } : {}), ...(after ? { after } : {}) });
+    const outcomes = await apply({
+      plan,
+      ...inputs,
+      priors,
+      engine: context.engine,
+      journal: open,
+      clock,
+      emit: open.tell,
+      isComing: (unit) => isComing(unit, inputs, record, store),
+      letGo: (state) => letGo(state, record, store, open.keep),
+      context: (rank, unit) =>
+        contextOf(rank, (because) => open.tell({ type: 'unit-waiting', unit, because })),
+    });
+    leaveIfAsked();
+    const permanent = operation === 'teardown' ? undefined : described.isPermanent(dataflow);
+    learned = {
+      ...(permanent === undefined ? {} : { permanent }),
+      ...(described.approval === undefined ? {} : { approval: described.approval }),
+    };
+    return { type: 'conclude', record: { ...made, ...concluded(outcomes) } };
   }
 
-  function append(entry: DistributiveOmit<JournalEntry, 'at'>): Write {
-    const value = { at: timestamp(clock.now()), ...entry };
-    return { type: 'put', key: keys.journal(id, ++sequence), value, if: 'absent' };
+  async function inputsFor(
+    described: Described,
+    applied: ReadonlyMap<UnitId, UnitState>,
+    open: DeploymentJournal,
+  ): Promise<{ inputs: Inputs; priors: ReadonlyMap<UnitId, UnitState> }> {
+    const { record, stack } = tenure;
+    const inputs =
+      record.operation === 'rollback'
+        ? await wayBack(applied)
+        : described.inputs({
+            dataflow: record.dataflow,
+            command: work.command,
+            operation: record.operation,
+            priors: applied,
+            projectNumber: context.projectNumber,
+            wasPermanent: stack.permanent,
+          });
+    const { signal } = work;
+    const waiting = (unit: UnitId, because: string): void =>
+      open.tell({ type: 'unit-waiting', unit, because });
+    if (!record.dryRun) await join(inputs.desired, applied, record, { store, clock, signal, waiting });
+    const priors = await withoutShared(applied, inputs.desired, record, store);
+    const looking = contextOf(0, () => {});
+    const obsolete = await planning(() => existing(inputs.obsolete, priors, context.engine, looking));
+    return { inputs: { ...inputs, obsolete }, priors };
   }
 
-  async function update(change: Partial<DeploymentRecord>, more: readonly Write[] = []): Promise<void> {
-    current = { ...current, ...change };
-    await lease.commit([{ type: 'put', key, value: current, if: 'any' }, ...more]);
+  async function wayBack(applied: ReadonlyMap<UnitId, UnitState>): Promise<Inputs> {
+    const { record, stack } = tenure;
+    const version = record.toVersion ?? stack.version - 1;
+    if (version < 0) throw new Unplannable(`${record.stack} has no version before its first`);
+    const past = await pastOf(record.stack, applied, stack.version, version, store);
+    undoes = [...new Set([...(record.undoes ?? []), ...past.undoes])];
+    return rollbackInputs(past.states, applied);
+  }
+
+  /** The plan that is to be applied; or how the deployment ends without. */
+  async function planFor(
+    inputs: Inputs,
+    priors: ReadonlyMap<UnitId, UnitState>,
+    described: Described,
+    open: DeploymentJournal,
+  ): Promise<Plan | Ending> {
+    const { digest } = described;
+    const stored = storedPlan(digest, open);
+    if (stored) return stored;
+    const plan = await makeOne(inputs, priors, open);
+    leaveIfAsked();
+    const { record, stack } = tenure;
+    if (record.approval?.state === 'approved') return demandApproved(plan, record.approval.planHash);
+    if (record.dryRun || changesNothing(plan)) {
+      open.tellPlan(plan);
+      return plan;
+    }
+    const gate = described.approval ?? stack.approval ?? 'automatic';
+    if (gate === 'manual' && !work.command.data.auto_approve) return park(plan, digest, open);
+    const approval = gate === 'manual' ? { approval: approvedWithCommand(plan) } : {};
+    await open.planned(plan, { described: digest, status: 'applying', ...approval });
+    return plan;
+  }
+
+  /** A plan is for what it was made from: whoever takes it up and knows of something newer plans anew. */
+  function storedPlan(digest: string, open: DeploymentJournal): Plan | undefined {
+    const { plan, approval, described } = tenure.record;
+    // What was approved is compared with what is there now, until it is begun.
+    if (approval?.state === 'approved') return open.hasBegun() ? plan : undefined;
+    return described === digest ? plan : undefined;
+  }
+
+  function demandApproved(plan: Plan, hash: string): Plan {
+    if (plan.hash === hash) return plan;
+    throw new Unplannable(
+      'The plan that was approved is stale: what it would do now is another thing',
+      'run it again, and read the new plan',
+    );
+  }
+
+  function approvedWithCommand({ hash }: Plan): Approval {
+    const by = tenure.record.requester ?? work.command.requester;
+    return { state: 'approved', planHash: hash, by, at: timestamp(clock.now()), reason: 'with the command' };
+  }
+
+  async function makeOne(
+    inputs: Inputs,
+    priors: ReadonlyMap<UnitId, UnitState>,
+    open: DeploymentJournal,
+  ): Promise<Plan> {
+    const { stack, operation } = tenure.record;
+    const { engine } = context;
+    const looking = contextOf(0, () => {});
+    const waiting = (unit: UnitId, because: string): void =>
+      open.tell({ type: 'unit-waiting', unit, because });
+    return planning(() =>
+      makePlan({ stack, operation, ...inputs, priors, engine, context: looking, waiting }),
+    );
+  }
+
+  async function park(plan: Plan, described: string, open: DeploymentJournal): Promise<Ending> {
+    const now = clock.now();
+    const expiresAt = now + context.approvalMs;
+    const status = 'awaiting_approval';
+    open.tellPlan(plan);
+    return {
+      type: 'park',
+      record: { plan, described, status, approval: { state: 'pending', planHash: plan.hash, expiresAt } },
+      entries: [{ at: timestamp(now), type: 'status', status }],
+      // Nobody may come for it: until then it uses nothing. Whoever goes on with it says so again.
+      writes: await joined(tenure.record.stack, store),
+    };
+  }
+
+  /** Whatever keeps a plan from being made is for the user to hear. */
+  async function planning<T>(look: () => Promise<T>): Promise<T> {
+    try {
+      return await look();
+    } catch (error) {
+      leaveIfAsked();
+      if (work.signal.aborted) throw work.signal.reason;
+      throw new Unplannable(
+        `It cannot be planned: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }
+  }
+
+  function contextOf(rank: number, waiting: (because: string) => void): EngineContext {
+    return {
+      ...context.engineContext(rank),
+      signal: work.signal,
+      waiting,
+      demandFresh: tenure.demandFresh,
+      record: () => Promise.reject(new Error('Planning writes nothing')),
+    };
+  }
+
+  function leaveIfAsked(): void {
+    if (tenure.lost.aborted) throw tenure.lost.reason;
+    if (work.isLeaving()) throw work.signal.reason;
+  }
+
+  function concluded(outcomes: ReadonlyMap<UnitId, UnitOutcome>): Partial<DeploymentRecord> {
+    const units = [...outcomes].map(([id, outcome]) => lineOf(id, outcome));
+    const statuses = new Set([...outcomes.values()].map(({ status }) => status));
+    const urls = Object.fromEntries(
+      [...outcomes].flatMap(([id, outcome]) => {
+        const uri = outcome.status === 'done' ? outcome.outputs.uri : undefined;
+        return id.startsWith('service/') && uri ? [[id.slice('service/'.length), uri]] : [];
+      }),
+    );
+    const done = { units, urls };
+    if (statuses.has('cancelled')) return { ...done, ...stopped(work.signal.reason) };
+    return { ...done, status: statuses.has('failed') || statuses.has('skipped') ? 'failed' : 'succeeded' };
+  }
+
+  /** How it ends that it could not be done; throws on what is no end of the deployment. */
+  function endOn(error: unknown): Ending {
+    const isOurs = error instanceof Fenced || error instanceof StoreFailure || error instanceof Conflict;
+    if (tenure.lost.aborted) throw tenure.lost.reason;
+    if (isOurs) throw error;
+    if (work.isLeaving()) return { type: 'leave' };
+    if (work.signal.aborted) return { type: 'conclude', record: stopped(work.signal.reason) };
+    const { message, fix } = error instanceof Unplannable ? error : mistake(error);
+    const told = { status: 'failed' as const, error: message, ...(fix === undefined ? {} : { fix }) };
+    return { type: 'conclude', record: told };
   }
 
   return {
-    record: () => current,
-
-    async status(status) {
-      if (current.status === status) return;
-      const startedAt = current.startedAt ?? timestamp(clock.now());
-      await update({ status, startedAt }, [append({ type: 'status', status })]);
-      announce({ type: 'status', command, deployment: id, stack, status }, current);
-    },
-
-    async planned(plan, described) {
-      const next = current.dryRun ? undefined : ('applying' as const);
-      await update(
-        { plan, described, ...(next ? { status: next } : {}) },
-        next ? [append({ type: 'status', status: next })] : [],
-      );
-      announce({ type: 'planned', command, deployment: id, stack, plan: summaryOf(plan) }, current);
-      if (next) announce({ type: 'status', command, deployment: id, stack, status: next }, current);
-    },
-
-    begun: () => begun,
-
-    intend: (unit, action) => lease.commit([append({ type: 'intend', unit, action, token: lease.token })]),
-
-    async finish(unit, outcome, after, seconds) {
-      if (isPostponed(outcome)) return;
-      const before = (await store.get<UnitState>(keys.unit(stack, unit)))?.value;
-      const isNews = JSON.stringify(before) !== JSON.stringify(after);
-      const line = lineOf(unit, outcome);
-      if (!isNews && line.result === 'unchanged') return;
-      if (isNews) noteChange(unit, before, after);
-      const states = { ...(before ? { before } : {}), ...(after ? { after } : {}) };
-      const entry = append({ type: 'finish', unit, line, seconds, ...(isNews ? states : {}) });
-      const where = keys.unit(stack, unit);
-      const row: Write[] = after
-        ? [{ type: 'put', key: where, value: after, if: 'any' }]
-        : [{ type: 'delete', key: where, if: 'any' }];
-      await lease.commit(isNews ? [entry, ...row] : [entry]);
-    },
-
-    tell(progress) {
-      const { unit } = progress;
-      switch (progress.type) {
-        case 'unit-started':
-          announce({ type: 'unit-started', command, stack, unit, change: progress.change }, current);
-          return;
-        case 'unit-waiting':
-          // Told, and kept where it can be read later; a failure to keep it shows at the next write.
-          lease.commit([append({ type: 'waiting', unit, because: progress.because })]).catch(() => {});
-          announce({ type: 'unit-waiting', command, stack, unit, because: progress.because }, current);
-          return;
-        case 'unit-finished': {
-          if (isPostponed(progress.outcome)) return;
-          const line = lineOf(unit, progress.outcome);
-          if (line.result === 'unchanged') return;
-          const because = line.because === undefined ? {} : { because: line.because };
-          announce(
-            {
-              type: 'unit-finished',
-              command,
-              stack,
-              unit,
-              result: line.result,
-              seconds: progress.seconds,
-              ...because,
-            },
-            current,
-          );
-        }
-      }
-    },
-
-    async ending(record, permanent) {
-      const at = timestamp(clock.now());
-      const version = changes.size > 0 ? work.stack.version + 1 : undefined;
-      const ended: DeploymentRecord = {
-        ...current,
-        ...record,
-        endedAt: at,
-        ...(version === undefined ? {} : { version }),
-      };
-      const writes: Write[] = [
-        { type: 'put', key, value: ended, if: 'any' },
-        append({ type: 'status', status: ended.status }),
-      ];
-      if (version !== undefined) {
-        const made: VersionRecord = {
-          stack,
-          version,
-          deployment: id,
-          at,
-          by: work.command.requester,
-          changes: [...changes].map(([unit, change]) => ({ unit, ...change })),
-        };
-        writes.push({ type: 'put', key: keys.version(stack, version), value: made, if: 'absent' });
-      }
-      const note = {
-        ...(version === undefined ? {} : { version }),
-        ...(permanent === undefined ? {} : { permanent }),
-      };
-      return { record: ended, writes, note };
-    },
+    work: () => attempt().catch(endOn),
+    gather: (record) =>
+      endOf(record, {
+        changes: journal?.changes() ?? [],
+        hasBegun: journal?.hasBegun() ?? false,
+        learned,
+        undoes,
+        work,
+        context,
+      }),
   };
 }
 
-type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+function stopped(reason: unknown): Partial<DeploymentRecord> {
+  const error = reason instanceof Error ? reason.message : 'it was cancelled';
+  const status = reason instanceof Cancelled ? 'cancelled' : 'failed';
+  return { status, error, fix: 'run it again; what was done is kept' };
+}
+
+function changesNothing({ units }: Plan): boolean {
+  return units.every(
+    ({ change, kept, unverified, refused }) =>
+      (change.action === 'none' || kept !== undefined) && !unverified && !refused,
+  );
+}
+
+interface EndOptions {
+  readonly changes: VersionRecord['changes'];
+  /** Whether anything was called that may have had an effect. */
+  readonly hasBegun: boolean;
+  readonly learned: Partial<StackRecord>;
+  readonly undoes: readonly string[];
+  readonly work: DeploymentWork;
+  readonly context: DeploymentContext;
+}
+
+/** All that the end of a deployment writes, in the one commit in which it also gives its lease back. */
+async function endOf(record: DeploymentRecord, options: EndOptions): Promise<Conclusion> {
+  const { changes, hasBegun, learned, undoes, work, context } = options;
+  const { store, clock, retention } = context;
+  const { stack, id, command, requester = work.command.requester, reason } = record;
+  const at = timestamp(clock.now());
+  const before = work.tenure.stack;
+  const serial = (before.serial ?? 0) + changes.length;
+  const version = changes.length > 0 ? before.version + 1 : undefined;
+  const ended: DeploymentRecord = {
+    ...record,
+    endedAt: at,
+    ...(version === undefined ? {} : { version }),
+    ...(undoes.length === 0 ? {} : { undoes }),
+  };
+  const why = reason === undefined ? {} : { reason };
+  const facts: Fact[] = [];
+  if (version !== undefined)
+    facts.push({
+      what: 'changed',
+      by: requester,
+      at,
+      command,
+      deployment: id,
+      detail: `${record.operation} ${ended.status}: version ${version}`,
+      ...why,
+    });
+  const follows = hasBegun ? wayBackOf(ended, before.version, clock) : undefined;
+  const undone = await overlays(ended, undoes, store);
+  const writes = [
+    ...(await endingWrites([ended, ...undone.map(({ value }) => value)], context, follows)),
+    ...undone.map(
+      ({ id: one, value, version: at }): Write => ({
+        type: 'put',
+        key: keys.deployment(one),
+        value,
+        if: at,
+      }),
+    ),
+    ...(await auditWrites(stack, facts, store)),
+    ...(await joined(stack, store)),
+  ];
+  if (version !== undefined) {
+    const made: VersionRecord = {
+      stack,
+      version,
+      serial,
+      deployment: id,
+      operation: record.operation,
+      at,
+      by: requester,
+      ...why,
+      changes,
+    };
+    writes.push({ type: 'put', key: keys.version(stack, version), value: made, if: 'absent' });
+    // Each tells the way back to the one before it: so many, and that of who made the oldest.
+    const oldest = version - retention - 1;
+    if (oldest > 0) writes.push({ type: 'delete', key: keys.version(stack, oldest), if: 'any' });
+  }
+  writes.push({ type: 'delete', key: keys.queue(record), if: 'any' });
+  return {
+    record: ended,
+    entries: [{ at, type: 'status', status: ended.status }],
+    writes,
+    stack: { ...learned, ...(version === undefined ? {} : { version, serial }) },
+  };
+}
+
+/** What was rolled back shows as such, once it has been: an overlay, for how it ended stays as it was. */
+async function overlays(
+  { id, dryRun, operation, status }: DeploymentRecord,
+  undoes: readonly string[],
+  store: Store,
+): Promise<Stored<DeploymentRecord>[]> {
+  if (dryRun || operation !== 'rollback' || status !== 'succeeded') return [];
+  const found = await Promise.all(
+    undoes.map((undone) => store.get<DeploymentRecord>(keys.deployment(undone))),
+  );
+  return found.flatMap((stored) =>
+    stored ? [{ ...stored, value: { ...stored.value, rolledBackBy: id } }] : [],
+  );
+}
+
+/** The rollback that follows a deployment that failed and was told not to be left so. */
+function wayBackOf(ended: DeploymentRecord, version: number, clock: Clock): DeploymentRecord | undefined {
+  if (ended.status !== 'failed' || ended.onFailure !== 'rollback') return undefined;
+  const { command, correlationId, traceparent, stack, scope, dataflow, priority, requester, lockId } = ended;
+  return {
+    id: `${ended.id}.rollback`,
+    command,
+    correlationId,
+    ...(traceparent === undefined ? {} : { traceparent }),
+    stack,
+    scope,
+    dataflow,
+    operation: 'rollback',
+    status: 'queued',
+    dryRun: false,
+    ...(priority === undefined ? {} : { priority }),
+    ...(requester === undefined ? {} : { requester }),
+    reason: `${ended.id} failed`,
+    createdAt: timestamp(clock.now()),
+    toVersion: version,
+    undoes: [ended.id],
+    ...(lockId === undefined ? {} : { lockId }),
+  };
+}

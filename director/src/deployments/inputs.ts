@@ -1,43 +1,17 @@
-/** What a deployment plans with: which units are wanted, which may go, which belong to others. */
+/** What a deployment of an architecture plans with: which units are wanted, which may go, which belong to others. */
 import type { Command } from '@service-director/shared/contract/command.ts';
 import type { Engine, EngineContext } from '@service-director/shared/engine/engine.ts';
 import { infrastructureUnits } from '@service-director/shared/engine/infrastructure.ts';
-import type { Operation } from '@service-director/shared/engine/plan.ts';
 import { unitsOf } from '@service-director/shared/engine/units.ts';
 import type { Hydrated, HydratedDataflow } from '@service-director/shared/model/hydrate.ts';
 import { stateOf, type UnitState } from '@service-director/shared/model/state.ts';
 import { needsOf, type Unit, type UnitId } from '@service-director/shared/model/unit.ts';
+import { type InputRequest, type Inputs, Unplannable } from './blueprints.ts';
 
-export interface Inputs {
-  readonly desired: readonly Unit[];
-  readonly obsolete: readonly UnitState[];
-  readonly keep: ReadonlyMap<UnitId, string>;
-  readonly externals: readonly Unit[];
-  /** Whose deployments may be about to make an external: names of dataflows. */
-  readonly makers: ReadonlyMap<UnitId, readonly string[]>;
-}
-
-export interface InputOptions {
+interface InputOptions extends InputRequest {
   /** Undefined for a dataflow that is no longer described: only its state tells of it. */
   readonly architecture: Hydrated | undefined;
-  readonly dataflow: string;
-  readonly command: Command;
-  readonly operation: Operation;
-  readonly priors: ReadonlyMap<UnitId, UnitState>;
-  readonly projectNumber: string;
-  /** Whether the stack was permanent when it was set up last; decides where nothing describes it any more. */
-  readonly wasPermanent: boolean;
-}
-
-/** A deployment that cannot even be planned; the message is for the user. */
-export class Unplannable extends Error {
-  readonly fix: string | undefined;
-
-  constructor(message: string, fix?: string) {
-    super(message);
-    this.name = 'Unplannable';
-    this.fix = fix;
-  }
+  readonly directorUrl: string | undefined;
 }
 
 export function inputsOf(options: InputOptions): Inputs {
@@ -53,8 +27,8 @@ export function inputsOf(options: InputOptions): Inputs {
 }
 
 function forwardInputs(options: InputOptions, architecture: Hydrated, dataflow: HydratedDataflow): Inputs {
-  const { command, operation, priors, projectNumber } = options;
-  const unitOptions = { projectNumber, directorUrl: command.data.director_url };
+  const { command, operation, priors, projectNumber, directorUrl } = options;
+  const unitOptions = { projectNumber, directorUrl };
   const images = operation === 'deploy' ? imagesOf(command, dataflow, priors) : {};
   const all = unitsOf(architecture, dataflow, { ...unitOptions, images });
   const desired = all.filter(({ stage }) =>

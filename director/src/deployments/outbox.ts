@@ -2,7 +2,9 @@
 import { COMMAND_PREFIX, EVENT_PREFIX, toAttributes } from '@service-director/shared/contract/cloud-event.ts';
 import { legacyReady } from '@service-director/shared/contract/legacy.ts';
 import { type Clock, type Random, timestamp } from '@service-director/shared/kit/clock.ts';
+import { never } from '@service-director/shared/kit/never.ts';
 import { backoffMs } from '@service-director/shared/kit/retry.ts';
+import { beginRelay, type RelayAsk, type RelayEvent, stepRelay } from '../protocol/relay.ts';
 import { listAll } from '../store/list-all.ts';
 import { type CommandRecord, keys, type OutboxRecord } from '../store/records.ts';
 import { Conflict, type Store, type Write } from '../store/store.ts';
@@ -37,21 +39,37 @@ const BACKOFF = { firstMs: 200, longestMs: 30_000, factor: 2 };
 export function outbox({ store, bus, clock, random, onTrouble }: OutboxOptions): Outbox {
   const underWay = new Map<string, Promise<void>>();
 
-  async function publish(id: string): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const found = await store.get<OutboxRecord>(keys.outbox(id));
-        if (!found) return;
-        const { topic, body, attributes, orderingKey } = found.value;
+  async function answer(ask: Exclude<RelayAsk, { type: 'over' }>, id: string): Promise<RelayEvent> {
+    switch (ask.type) {
+      case 'read':
+        return { type: 'read', row: await store.get<OutboxRecord>(keys.outbox(id)) };
+      case 'publish': {
+        const { topic, body, attributes, orderingKey } = ask.row;
         await bus.publish(topic, { body, attributes, ...(orderingKey === undefined ? {} : { orderingKey }) });
-        await store.commit([{ type: 'delete', key: keys.outbox(id), if: found.version }]);
-        return;
-      } catch (error) {
-        // Another director published it as well: the id is the same, and readers know it.
-        if (error instanceof Conflict) continue;
-        onTrouble(error, id);
-        await clock.sleep(Math.max(50, backoffMs(attempt, BACKOFF, random)));
+        return { type: 'published' };
       }
+      case 'forget':
+        await store.commit([ask.write]);
+        return { type: 'forgotten' };
+      case 'wait':
+        await clock.sleep(Math.max(50, backoffMs(ask.attempt, BACKOFF, random)));
+        return { type: 'waited' };
+      default:
+        return never(ask);
+    }
+  }
+
+  async function publish(id: string): Promise<void> {
+    let relay = beginRelay(id);
+    for (;;) {
+      const { asked } = relay;
+      if (asked.type === 'over') return;
+      const event = await answer(asked, id).catch((error): RelayEvent => {
+        if (error instanceof Conflict) return { type: 'conflict' };
+        onTrouble(error, id);
+        return { type: 'failed' };
+      });
+      relay = stepRelay(relay, event);
     }
   }
 

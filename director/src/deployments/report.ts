@@ -61,12 +61,15 @@ const PAST = {
 
 export function reportOf(record: DeploymentRecord): DeploymentReport {
   const { id, stack, operation, status, version, plan, units = [], urls = {}, error } = record;
+  const { toVersion, rolledBackBy } = record;
   return {
     id,
     stack,
     operation,
     status,
     ...(version === undefined ? {} : { version }),
+    ...(toVersion === undefined ? {} : { to_version: toVersion }),
+    ...(rolledBackBy === undefined ? {} : { rolled_back_by: rolledBackBy }),
     ...(plan ? { plan: summaryOf(plan) } : {}),
     units: units.filter(({ result }) => result !== 'unchanged'),
     urls: { ...urls },

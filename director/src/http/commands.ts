@@ -2,22 +2,15 @@
 import { randomUUID } from 'node:crypto';
 import { isCommandType } from '@service-director/shared/contract/command.ts';
 import { type Clock, timestamp } from '@service-director/shared/kit/clock.ts';
-import { never } from '@service-director/shared/kit/never.ts';
-import type { UnitState } from '@service-director/shared/model/state.ts';
-import { type Request, Router, text } from 'express';
+import { Router, text } from 'express';
 import type { Intake } from '../commands/intake.ts';
+import { journalOf } from '../deployments/reading.ts';
 import { reportOf } from '../deployments/report.ts';
-import { listAll } from '../store/list-all.ts';
-import {
-  type CommandRecord,
-  type DeploymentRecord,
-  type JournalEntry,
-  keys,
-  type StackRecord,
-} from '../store/records.ts';
+import { type CommandRecord, type DeploymentRecord, keys } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
 import { callerOf } from './authenticate.ts';
 import { Problem } from './problem.ts';
+import { queryOf } from './query.ts';
 
 const PAGE = 50;
 
@@ -84,34 +77,12 @@ export function commandRoutes({
       found.value.deployments.map((name) => store.get<DeploymentRecord>(keys.deployment(name))),
     );
     const known = deployments.flatMap((stored) => (stored ? [stored.value] : []));
-    const events = await Promise.all(known.map((record) => eventsOf(record, store)));
+    const events = await Promise.all(known.map((record) => journalOf(record, store)));
     response.json({
       ...briefOf(found.value),
       deployments: known.map(reportOf),
       events: events.flat().sort((a, b) => (a.at < b.at ? -1 : 1)),
       ...(found.value.answer ? { answer: found.value.answer } : {}),
-    });
-  });
-
-  router.get('/stacks', async (_request, response) => {
-    const [stacks, units] = await Promise.all([
-      listAll<StackRecord>(store, { collection: 'stacks' }),
-      listAll<UnitState>(store, { collection: 'units' }),
-    ]);
-    const counts = Map.groupBy(units, ({ id }) => id.split('//')[0]);
-    response.json({
-      stacks: stacks.map(({ value }) => ({
-        stack: value.stack,
-        scope: value.scope,
-        dataflow: value.dataflow,
-        version: value.version,
-        units: counts.get(value.stack)?.length ?? 0,
-        ...(value.lease
-          ? {
-              lease: { deployment: value.lease.deployment, heartbeat_at: timestamp(value.lease.heartbeatAt) },
-            }
-          : {}),
-      })),
     });
   });
 
@@ -128,38 +99,11 @@ function briefOf({ id, status, correlationId, receivedAt, endedAt, command }: Co
     ...(command
       ? {
           type: command.type,
-          dataflow: command.data.dataflow,
-          dry_run: command.data.dry_run,
+          // A decision on a deployment names no dataflow, and is never only tried.
+          dataflow: 'dataflow' in command.data ? command.data.dataflow : undefined,
+          dry_run: 'dry_run' in command.data && command.data.dry_run,
           requester: command.requester,
         }
       : {}),
   };
-}
-
-/** What the journal says, as it is told: without the states. */
-async function eventsOf(
-  record: DeploymentRecord,
-  store: Store,
-): Promise<{ at: string; stack: string; type: string }[]> {
-  const rows = await listAll<JournalEntry>(store, { collection: 'journal', prefix: `${record.id}/` });
-  return rows.map(({ value }) => {
-    const about = { at: value.at, stack: record.stack, type: value.type };
-    switch (value.type) {
-      case 'status':
-        return { ...about, status: value.status };
-      case 'intend':
-        return { ...about, unit: value.unit, action: value.action };
-      case 'waiting':
-        return { ...about, unit: value.unit, because: value.because };
-      case 'finish':
-        return { ...about, ...value.line, seconds: value.seconds };
-      default:
-        return never(value);
-    }
-  });
-}
-
-function queryOf(request: Request, name: string): string | undefined {
-  const value = request.query[name];
-  return typeof value === 'string' && value !== '' ? value : undefined;
 }

@@ -14,12 +14,13 @@ export interface ServerOptions {
   readonly version: object;
   readiness(): Readiness;
   readonly authenticate: RequestHandler;
-  readonly commands: Router;
+  /** For those whom `authenticate` lets in. */
+  readonly routes: readonly Router[];
   /** Only where commands are pushed; it has an authentication of its own. */
   readonly push: Router | undefined;
 }
 
-export function createApp({ log, version, readiness, authenticate, commands, push }: ServerOptions): Express {
+export function createApp({ log, version, readiness, authenticate, routes, push }: ServerOptions): Express {
   const app = express();
   app.disable('x-powered-by');
   app.use((_request, response, next) => {
@@ -38,7 +39,7 @@ export function createApp({ log, version, readiness, authenticate, commands, pus
     response.json(version);
   });
   if (push) app.use(push);
-  app.use(authenticate, commands);
+  app.use(authenticate, ...routes);
   app.use((request, response) => {
     response
       .status(404)

@@ -1,5 +1,5 @@
 /** The documents that the director keeps, and where. */
-import type { Command } from '@service-director/shared/contract/command.ts';
+import { type Command, PRIORITIES, type Priority } from '@service-director/shared/contract/command.ts';
 import type { TerminalEvent, UnitLine } from '@service-director/shared/contract/event.ts';
 import type { LegacyAnswer } from '@service-director/shared/contract/legacy.ts';
 import type { Operation, Plan } from '@service-director/shared/engine/plan.ts';
@@ -35,7 +35,11 @@ export type DeploymentStatus =
   | 'queued'
   | 'planning'
   | 'waiting_for_lock'
+  /** Planned, and left until somebody approves, or nobody did in time. */
+  | 'awaiting_approval'
   | 'applying'
+  /** Told to stop, and not yet stopped. */
+  | 'cancelling'
   | 'succeeded'
   | 'failed'
   | 'cancelled';
@@ -52,10 +56,29 @@ export interface DeploymentRecord {
   readonly operation: Operation;
   readonly status: DeploymentStatus;
   readonly dryRun: boolean;
+  readonly priority?: Priority;
+  readonly requester?: string;
+  /** Why, as whoever asked said. */
+  readonly reason?: string;
   /** RFC 3339. */
   readonly createdAt: string;
   readonly startedAt?: string;
+  /** When its time began to run anew: waiting for an approval does not count. */
+  readonly resumedAt?: string;
   readonly endedAt?: string;
+  /** Where its plan needs, or needed, somebody's word. */
+  readonly approval?: Approval;
+  /** Who told it to stop. What is done after that does not make it a success. */
+  readonly cancel?: Word;
+  /** The unasked way back of a deployment that failed. */
+  readonly onFailure?: 'keep' | 'rollback';
+  /** Of a rollback. */
+  readonly toVersion?: number;
+  /** The deployments that it undoes: they show as rolled back once it has succeeded. */
+  readonly undoes?: readonly string[];
+  readonly rolledBackBy?: string;
+  /** The hand lock that does not stop it. */
+  readonly lockId?: string;
   readonly plan?: Plan;
   /** What the plan was made from: the digest of the architecture as it was described then. */
   readonly described?: string;
@@ -65,6 +88,69 @@ export interface DeploymentRecord {
   readonly version?: number;
   readonly error?: string;
   readonly fix?: string;
+}
+
+/** Who said what, when, and why. */
+export interface Word {
+  readonly by: string;
+  /** RFC 3339. */
+  readonly at: string;
+  readonly reason?: string;
+}
+
+export type Approval =
+  /** `expiresAt`: milliseconds since 1970. */
+  | { readonly state: 'pending'; readonly planHash: string; readonly expiresAt: number }
+  | ({ readonly state: 'approved' | 'rejected' | 'expired'; readonly planHash: string } & Word);
+
+/** A deployment that waits for its turn or has it. By its id the queue of a stack is in order. */
+export interface QueueRecord {
+  readonly stack: StackId;
+  readonly deployment: string;
+  readonly command: string;
+  /** A hand lock that does not stop it; what only plans is stopped by none. */
+  readonly lockId?: string;
+  readonly dryRun?: boolean;
+}
+
+/** Says of a stack that it is about to use something that it shares, before it has it in its state. */
+export interface ShareRecord {
+  readonly stack: StackId;
+  readonly unit: UnitId;
+}
+
+/** A stack that was locked by hand. */
+export interface LockRecord extends Word {
+  readonly id: string;
+  readonly stack: StackId;
+  readonly operation: string;
+}
+
+/** One fact of the audit trail: each has the hash of the one before in its own. */
+export interface AuditRecord extends Word {
+  readonly stack: StackId;
+  readonly sequence: number;
+  readonly what:
+    | 'asked'
+    | 'approved'
+    | 'rejected'
+    | 'expired'
+    | 'cancelled'
+    | 'changed'
+    | 'locked'
+    | 'unlocked'
+    | 'forced';
+  readonly command: string;
+  readonly deployment?: string;
+  readonly detail?: string;
+  /** SHA-256 of the row before and of all else in this one. */
+  readonly hash: string;
+}
+
+/** The end of a stack's audit trail: a row that is taken from it shows. */
+export interface AuditHead {
+  readonly sequence: number;
+  readonly hash: string;
 }
 
 export function isEnded(status: DeploymentStatus): boolean {
@@ -78,11 +164,19 @@ export interface StackRecord {
   readonly dataflow: string;
   /** Whether a teardown leaves it; as it was when it was set up last. */
   readonly permanent: boolean;
+  /** Whether its plans need somebody's word; as it was when it was set up last. */
+  readonly approval?: 'automatic' | 'manual';
+  /** Of the state: another lineage is another state, whatever its version. Absent in records of the first release. */
+  readonly lineage?: string;
   /** Grows with every deployment that changed anything; 0 before the first. */
   readonly version: number;
+  /** Grows with every unit that changed. */
+  readonly serial?: number;
   /** Of the newest lease: grows by one with each claim, and whoever has an older one may not write. */
   readonly token: number;
   readonly lease?: Lease;
+  /** The deployment that was begun and has not ended: whoever works on the stack next goes on with it. */
+  readonly current?: string;
 }
 
 export interface Lease {
@@ -108,9 +202,13 @@ export interface Holder {
 export interface VersionRecord {
   readonly stack: StackId;
   readonly version: number;
+  /** Of the state after it. */
+  readonly serial?: number;
   readonly deployment: string;
+  readonly operation?: Operation;
   readonly at: string;
   readonly by: string;
+  readonly reason?: string;
   readonly changes: readonly {
     readonly unit: UnitId;
     readonly before?: UnitState;
@@ -153,15 +251,30 @@ export interface ArchitectureRecord {
   readonly time: string;
 }
 
+type QueuePlace = Pick<DeploymentRecord, 'stack' | 'priority' | 'createdAt' | 'id'>;
+
 export const keys = {
   architecture: (scope: string): Key => ({ collection: 'architectures', id: scope }),
+  audit: (stack: StackId, sequence: number): Key => ({
+    collection: 'audit',
+    id: `${stack}/${String(sequence).padStart(8, '0')}`,
+  }),
+  auditHead: (stack: StackId): Key => ({ collection: 'audits', id: stack }),
   command: (id: string): Key => ({ collection: 'commands', id }),
   deployment: (id: string): Key => ({ collection: 'deployments', id }),
   journal: (deployment: string, sequence: number): Key => ({
     collection: 'journal',
     id: `${deployment}/${String(sequence).padStart(8, '0')}`,
   }),
+  lock: (stack: StackId): Key => ({ collection: 'locks', id: stack }),
   outbox: (id: string): Key => ({ collection: 'outbox', id }),
+  /** The next is the first: by priority, then by age. */
+  queue: ({ stack, priority = 'normal', createdAt, id }: QueuePlace): Key => ({
+    collection: 'queue',
+    id: `${stack}//${PRIORITIES.indexOf(priority)}/${createdAt}/${id}`,
+  }),
+  /** A stack that is about to use what others may be giving up. */
+  share: (stack: StackId, unit: UnitId): Key => ({ collection: 'shares', id: `${stack}//${unit}` }),
   stack: (stack: StackId): Key => ({ collection: 'stacks', id: stack }),
   unit: (stack: StackId, unit: UnitId): Key => ({ collection: 'units', id: `${stack}//${unit}` }),
   version: (stack: StackId, version: number): Key => ({

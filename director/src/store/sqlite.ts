@@ -24,29 +24,15 @@ export interface SqliteOptions {
 const BUSY_MS = 10_000;
 const DEFAULT_LIMIT = 1_000;
 
+/** Throws StoreFailure while another process has the file to itself, or the disk is full; another error for what is no such file. */
 export function sqliteStore({ path, mostBytes }: SqliteOptions): Store {
   if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true });
   const db = new DatabaseSync(path);
-  db.exec(`
-    PRAGMA busy_timeout = ${BUSY_MS};
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
-    CREATE TABLE IF NOT EXISTS documents (
-      collection TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, json TEXT NOT NULL,
-      PRIMARY KEY (collection, id)
-    ) WITHOUT ROWID;
-  `);
-  for (const [collection, fields] of Object.entries(INDEXED)) {
-    for (const field of fields) {
-      db.exec(`
-        CREATE INDEX IF NOT EXISTS ${collection}_${field} ON documents (json_extract(json, '$.${field}'), id)
-        WHERE collection = '${collection}';
-      `);
-    }
-  }
-  if (mostBytes !== undefined) {
-    const { page_size } = db.prepare('PRAGMA page_size').get() as { page_size: number };
-    db.exec(`PRAGMA max_page_count = ${Math.ceil(mostBytes / page_size)}`);
+  try {
+    prepareFile(db, mostBytes);
+  } catch (error) {
+    db.close();
+    throw mayPass(error) ? failure('opened', error) : error;
   }
 
   const select = db.prepare('SELECT version, json FROM documents WHERE collection = ? AND id = ?');
@@ -105,6 +91,42 @@ export function sqliteStore({ path, mostBytes }: SqliteOptions): Store {
   };
 }
 
+/** Its settings, its table, and the indexes for the fields that queries ask for. */
+function prepareFile(db: DatabaseSync, mostBytes: number | undefined): void {
+  db.exec(`
+    PRAGMA busy_timeout = ${BUSY_MS};
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    -- What was deleted or written anew is zeroed: a value from before there was a key must not stay in the file beside
+    -- what it was sealed to.
+    PRAGMA secure_delete = ON;
+    CREATE TABLE IF NOT EXISTS documents (
+      collection TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, json TEXT NOT NULL,
+      PRIMARY KEY (collection, id)
+    ) WITHOUT ROWID;
+  `);
+  for (const [collection, fields] of Object.entries(INDEXED)) {
+    for (const field of fields) {
+      db.exec(`
+        CREATE INDEX IF NOT EXISTS ${collection}_${field} ON documents (json_extract(json, '$.${field}'), id)
+        WHERE collection = '${collection}';
+      `);
+    }
+  }
+  if (mostBytes !== undefined) {
+    const { page_size } = db.prepare('PRAGMA page_size').get() as { page_size: number };
+    db.exec(`PRAGMA max_page_count = ${Math.ceil(mostBytes / page_size)}`);
+  }
+}
+
+function mayPass(error: unknown): boolean {
+  // Extended codes tell more in their higher bits.
+  return error instanceof Error && 'errcode' in error && PASSING.has(Number(error.errcode) & 0xff);
+}
+
+/** SQLITE_BUSY, SQLITE_IOERR, SQLITE_FULL: https://www.sqlite.org/rescode.html */
+const PASSING: ReadonlySet<number> = new Set([5, 10, 13]);
+
 function stored<T>(id: string, row: Record<string, unknown>): Stored<T> {
   return { id, value: JSON.parse(String(row.json)) as T, version: Number(row.version) };
 }
@@ -146,7 +168,7 @@ function reading<T>(read: () => T): T {
   }
 }
 
-function failure(what: 'read' | 'written', error: unknown): StoreFailure {
+function failure(what: 'opened' | 'read' | 'written', error: unknown): StoreFailure {
   const message = error instanceof Error ? error.message : String(error);
   return new StoreFailure(`The state cannot be ${what}: ${message}`, error);
 }

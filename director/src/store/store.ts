@@ -13,10 +13,15 @@ export interface Key {
 
 export type Collection =
   | 'architectures'
+  | 'audit'
+  | 'audits'
   | 'commands'
   | 'deployments'
   | 'journal'
+  | 'locks'
   | 'outbox'
+  | 'queue'
+  | 'shares'
   | 'stacks'
   | 'units'
   | 'versions';
@@ -85,6 +90,19 @@ export class StoreFailure extends Error {
     super(message, { cause });
     this.name = 'StoreFailure';
   }
+}
+
+/** It is there, and cannot be opened with what we were given: no time helps, only another setting. */
+export class Unopenable extends StoreFailure {
+  constructor(message: string, cause: unknown) {
+    super(message, cause);
+    this.name = 'Unopenable';
+  }
+}
+
+/** Whether the same may succeed later, with nobody doing anything to this director. */
+export function mayPass(error: unknown): boolean {
+  return error instanceof Conflict || (error instanceof StoreFailure && !(error instanceof Unopenable));
 }
 
 /** The store will never hold this: trying again is no use. */

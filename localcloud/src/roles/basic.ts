@@ -10,12 +10,13 @@ import {
 } from './compute.ts';
 import { DATA, EDIT_DATA, VIEW_DATA } from './data.ts';
 import { EDIT_IAM, IAM, VIEW_IAM } from './iam.ts';
+import { EDIT_KEYS, KMS, VIEW_KEYS } from './kms.ts';
 import { EDIT_JOBS, EDIT_PUBSUB, MESSAGING, VIEW_JOBS, VIEW_PUBSUB } from './messaging.ts';
 import { type PredefinedRole, permissions, role } from './notation.ts';
 import { EDIT_LOGS, EDIT_MONITORING, OBSERVABILITY, VIEW_LOGS, VIEW_MONITORING } from './observability.ts';
 import { EDIT_STORAGE, STORAGE, VIEW_STORAGE } from './storage.ts';
 
-const SERVICES = [...MESSAGING, ...STORAGE, ...IAM, ...COMPUTE, ...OBSERVABILITY, ...DATA];
+const SERVICES = [...MESSAGING, ...STORAGE, ...IAM, ...COMPUTE, ...OBSERVABILITY, ...DATA, ...KMS];
 const EVERYTHING = [...new Set(SERVICES.flatMap((one) => [...one.permissions]))].sort();
 
 /** To become an account is not the owner's right: a token creator gives it. */
@@ -35,6 +36,7 @@ const VIEW = [
   ...VIEW_LOGS,
   ...VIEW_MONITORING,
   ...VIEW_DATA,
+  ...VIEW_KEYS,
 ];
 const EDIT = [
   ...EDIT_PUBSUB,
@@ -47,6 +49,7 @@ const EDIT = [
   ...EDIT_LOGS,
   ...EDIT_MONITORING,
   ...EDIT_DATA,
+  ...EDIT_KEYS,
 ];
 const REVIEW = [
   ...EVERYTHING.filter((permission) => /\.(list|getIamPolicy)$/.test(permission)),

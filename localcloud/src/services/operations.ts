@@ -8,6 +8,8 @@ import type { Access, HttpRule, Service } from '../service.ts';
 const LONGEST_WAIT_MS = 10_000;
 
 const NAME = '{name=projects/*/locations/*/operations/*}';
+/** Firestore's are below the database that they are about. */
+const FIRESTORE_NAME = '{name=projects/*/databases/*/operations/*}';
 
 export function operations(cloud: LocalCloud): { service: Service } {
   const nameOf = (request: JsonObject): string => String(request.name ?? '');
@@ -35,6 +37,7 @@ export function operations(cloud: LocalCloud): { service: Service } {
             handle: (request) => cloud.operations.get(nameOf(request)),
             http: [
               ...rules((version) => ({ get: `/${version}/${NAME}` })),
+              { get: `/v1/${FIRESTORE_NAME}` },
               { get: '/v3/{name=operations/**}' },
             ],
           },
@@ -53,7 +56,10 @@ export function operations(cloud: LocalCloud): { service: Service } {
                   );
                 }),
             }),
-            http: rules((version) => ({ get: `/${version}/{name=projects/*/locations/*}/operations` })),
+            http: [
+              ...rules((version) => ({ get: `/${version}/{name=projects/*/locations/*}/operations` })),
+              { get: '/v1/{name=projects/*/databases/*}/operations' },
+            ],
           },
           CancelOperation: {
             access: (request) => access(nameOf(request), 'cancel'),
@@ -61,7 +67,10 @@ export function operations(cloud: LocalCloud): { service: Service } {
               cloud.operations.cancel(nameOf(request));
               return {};
             },
-            http: rules((version) => ({ post: `/${version}/${NAME}:cancel`, body: '*' })),
+            http: [
+              ...rules((version) => ({ post: `/${version}/${NAME}:cancel`, body: '*' })),
+              { post: `/v1/${FIRESTORE_NAME}:cancel`, body: '*' },
+            ],
           },
           DeleteOperation: {
             access: (request) => access(nameOf(request), 'delete'),
@@ -69,7 +78,10 @@ export function operations(cloud: LocalCloud): { service: Service } {
               cloud.operations.delete(nameOf(request));
               return {};
             },
-            http: rules((version) => ({ delete: `/${version}/${NAME}` })),
+            http: [
+              ...rules((version) => ({ delete: `/${version}/${NAME}` })),
+              { delete: `/v1/${FIRESTORE_NAME}` },
+            ],
           },
           WaitOperation: {
             access: (request) => access(nameOf(request), 'get'),
@@ -94,6 +106,14 @@ const APIS: readonly (readonly [RegExp, Readonly<Partial<Record<string, string>>
     },
   ],
   [/google\.api\.serviceusage\./, { get: 'serviceusage.operations.get' }],
+  [
+    /google\.firestore\.admin\./,
+    {
+      get: 'datastore.operations.get',
+      cancel: 'datastore.operations.cancel',
+      delete: 'datastore.operations.delete',
+    },
+  ],
 ];
 
 function rules(rule: (version: string) => HttpRule): HttpRule[] {

@@ -88,6 +88,19 @@ export async function found<T>(call: Promise<T>): Promise<T | undefined> {
   }
 }
 
+/**
+ * Throws a CloudError 'unknown-outcome' for a yes whose body is not the JSON that was asked for: cut short on its way, or
+ * somebody else's page. Google's clients hand its text on as data, in which all fields are missing.
+ */
+export function demandReadable({ status, data }: { readonly status: number; readonly data: unknown }): void {
+  const isYes = status >= 200 && status < 300 && status !== NO_CONTENT;
+  if (!isYes || (typeof data === 'object' && data !== null)) return;
+  const length = typeof data === 'string' ? ` (${data.length} characters)` : '';
+  throw new CloudError('unknown-outcome', `The answer cannot be read: what came is no JSON${length}`);
+}
+
+const NO_CONTENT = 204;
+
 /** What to do about it: what it says itself, else what its reason suggests; undefined where nobody could know. */
 export function fixOf({ fix, reason, permission, api }: CloudError): string | undefined {
   if (fix !== undefined) return fix;
@@ -246,12 +259,16 @@ function codeOf(outer: Fields, response: Fields, body: Fields): Code | undefined
 
 /** Whether the call was made and its answer got lost: reset, timed out, cut short. */
 function isNetwork(error: unknown): boolean {
-  const { name, code, cause } = record(error);
-  if (name === 'GaxiosError' || name === 'TimeoutError' || name === 'AbortError') return true;
+  const { name, code, cause, [OF_GAXIOS]: ofGaxios } = record(error);
+  // Without a response, whatever gaxios throws came after the request was sent, under any code.
+  if (ofGaxios !== undefined || name === 'TimeoutError' || name === 'AbortError') return true;
   return /^(E[A-Z]+|UND_ERR_\w+)$/.test(String(code)) || (cause !== undefined && isNetwork(cause));
 }
 
-type Fields = Readonly<Record<string, unknown>>;
+/** By this its errors know each other; their name is `Error`. */
+const OF_GAXIOS = Symbol.for('gaxios-gaxios-error');
+
+type Fields = Readonly<Record<PropertyKey, unknown>>;
 
 function record(value: unknown): Fields {
   return typeof value === 'object' && value !== null ? (value as Fields) : {};

@@ -1,6 +1,7 @@
 /** Builds the real clients, from credentials and endpoints. */
 import { type AuthClient, GoogleAuth, Impersonated, PassThroughClient } from 'google-auth-library';
 import type { Cloud } from './cloud.ts';
+import { demandReadable } from './error.ts';
 
 export interface GoogleOptions {
   readonly project: string;
@@ -31,6 +32,8 @@ export function googleCloud(options: GoogleOptions): Cloud {
     auth: new GoogleAuth({ authClient: await credentials() }),
     retry: false,
     timeout: TIMEOUT_MS,
+    responseType: JSON_ONLY,
+    adapter: readable,
     ...(endpoint === undefined ? {} : { rootUrl: `${endpoint}/` }),
     ...(fetch === undefined ? {} : { fetchImplementation: fetch }),
   });
@@ -45,9 +48,17 @@ export function googleCloud(options: GoogleOptions): Cloud {
       const { default: api } = await import('googleapis/build/src/apis/cloudbuild/v1.js');
       return new api.cloudbuild_v1.Cloudbuild(await common());
     }),
+    firestore: once(async () => {
+      const { default: api } = await import('googleapis/build/src/apis/firestore/v1.js');
+      return new api.firestore_v1.Firestore(await common());
+    }),
     iam: once(async () => {
       const { default: api } = await import('googleapis/build/src/apis/iam/v1.js');
       return new api.iam_v1.Iam(await common());
+    }),
+    kms: once(async () => {
+      const { default: api } = await import('googleapis/build/src/apis/cloudkms/v1.js');
+      return new api.cloudkms_v1.Cloudkms(await common());
     }),
     logging: once(async () => {
       const { default: api } = await import('googleapis/build/src/apis/logging/v2.js');
@@ -86,6 +97,19 @@ export function googleCloud(options: GoogleOptions): Cloud {
           }),
       }),
   };
+}
+
+/** Whoever wants the bytes of an object says so with each call, as `responseType`. */
+const JSON_ONLY = 'json' as const;
+
+/** Passes on only what can be read. */
+async function readable<
+  Options extends { responseType?: string },
+  Answer extends { status: number; data: unknown },
+>(options: Options, send: (options: Options) => Promise<Answer>): Promise<Answer> {
+  const answer = await send(options);
+  if (options.responseType === JSON_ONLY) demandReadable(answer);
+  return answer;
 }
 
 /** Credentials for an endpoint that knows its callers without: the local cloud's main door. */

@@ -1,6 +1,6 @@
 /** What a director says: CloudEvents 1.0 on its event topic, and the same over HTTP. */
 import { z } from 'zod';
-import { COMMAND_TYPES } from './command.ts';
+import { COMMAND_TYPES, OPERATIONS } from './command.ts';
 
 const UnitLine = z.object({
   unit: z.string(),
@@ -49,10 +49,15 @@ export type PlanSummary = z.output<typeof PlanSummary>;
 export const DeploymentReport = z.object({
   id: z.string(),
   stack: z.string(),
-  operation: z.enum(COMMAND_TYPES),
+  operation: z.enum(OPERATIONS),
+  /** `queued`, `waiting_for_lock`, `planning`, `awaiting_approval`, `applying`, `cancelling`, `succeeded`, `failed`, `cancelled`. */
   status: z.string(),
   /** Of the stack's state, after it. */
   version: z.number().optional(),
+  /** Of a rollback: the version that it brings back. */
+  to_version: z.number().optional(),
+  /** The deployment that brought back what was before this one. */
+  rolled_back_by: z.string().optional(),
   plan: PlanSummary.optional(),
   /** All that was not unchanged. */
   units: z.array(UnitLine).default([]),
@@ -69,6 +74,10 @@ const terminal = {
   dataflow: z.string().optional(),
   dry_run: z.boolean().default(false),
   deployments: z.array(DeploymentReport).default([]),
+  /** What a decision came to, in a sentence. */
+  note: z.string().optional(),
+  /** Of a lock that was taken: what gives it back. */
+  lock_id: z.string().optional(),
 };
 
 export const DirectorEvent = z.discriminatedUnion('type', [

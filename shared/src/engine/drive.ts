@@ -23,6 +23,9 @@ export interface Reach {
   record(action: Action): Promise<void>;
 }
 
+/** Nothing more may be done: not a failure of the unit, the whole walk ends here. */
+export class Halted extends Error {}
+
 export interface DriveContext {
   readonly clock: Clock;
   readonly random: Random;
@@ -30,6 +33,8 @@ export interface DriveContext {
   /** Calls to the cloud take a place; waiting does not. */
   limit<T>(call: () => Promise<T>): Promise<T>;
   waiting(because: string): void;
+  /** Called right before every call that changes anything; throws Halted when it must not be made any more. */
+  demandFresh?(): void;
 }
 
 export async function drive(goal: Goal, reach: Reach, context: DriveContext): Promise<Outcome> {
@@ -42,16 +47,18 @@ export async function drive(goal: Goal, reach: Reach, context: DriveContext): Pr
         observation = await context.limit(() => reach.observe());
         return { type: 'observed', seen: observation };
       case 'act': {
-        const pending = await context.limit(() =>
-          perform(request.action, request.fields, observation, reach),
-        );
+        const pending = await context.limit(async () => {
+          context.demandFresh?.();
+          return perform(request.action, request.fields, observation, reach);
+        });
         return pending ? { type: 'acted', operation: pending.operation } : { type: 'acted' };
       }
       case 'poll':
         return { type: 'polled', result: await reach.poll(request.operation) };
       case 'wait': {
         if (request.ms >= TELLING_MS || request.leastMs > 0) context.waiting(request.because);
-        const ms = Math.max(request.leastMs, Math.round(request.ms * (0.5 + context.random() / 2)));
+        // Full jitter: of many that were refused at once, few come back at once.
+        const ms = Math.max(request.leastMs, SHORTEST_MS, Math.round(request.ms * context.random()));
         await context.clock.sleep(ms, context.signal);
         return { type: 'waited', ms };
       }
@@ -76,11 +83,14 @@ export async function drive(goal: Goal, reach: Reach, context: DriveContext): Pr
 }
 
 function misfortune(error: unknown, signal: AbortSignal): Event {
+  if (error instanceof Halted) throw error;
   return signal.aborted && error === signal.reason
     ? { type: 'cancelled' }
     : { type: 'failed', error: CloudError.from(error) };
 }
 
+/** Milliseconds. */
+const SHORTEST_MS = 20;
 /** Waits that are shorter are not worth a word. */
 const TELLING_MS = 400;
 

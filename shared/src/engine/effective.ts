@@ -46,20 +46,14 @@ async function awaitMember(
   const as = await asker(member, context);
   const permissions = as ? await probesOf(roles, on, context) : [];
   if (!as || permissions.length === 0) {
-    await settle(
-      `${member} to stand in the policy of ${on}`,
-      () => stored(on, member, roles, context.cloud),
-      1,
-      context,
-    );
+    const what = `${member} to stand in the policy of ${on}`;
+    await settle({ what, ask: () => stored(on, member, roles, context.cloud), inARow: 1 }, context);
     return false;
   }
   const ask = async (): Promise<boolean> =>
     (await policyOf(on, as).test(permissions)).length === permissions.length;
   await settle(
-    `${roles.join(', ')} of ${shortMember(member)} on ${on} to take effect`,
-    ask,
-    IN_A_ROW,
+    { what: `${roles.join(', ')} of ${shortMember(member)} on ${on} to take effect`, ask },
     context,
   );
   return true;
@@ -78,11 +72,18 @@ async function asker(member: string, { cloud, self, limit }: EngineContext): Pro
   return allowed.includes(permission) ? cloud.as(email) : undefined;
 }
 
-/** Asks until the answer was yes so often in a row. Errors that may pass count as no. */
-async function settle(
-  what: string,
-  ask: () => Promise<boolean>,
-  inARow: number,
+/** Whether something is in effect. */
+export interface Question {
+  /** As one waits for it: `ann's role to take effect`. */
+  readonly what: string;
+  ask(): Promise<boolean>;
+  /** So often in a row it must be yes. */
+  readonly inARow?: number;
+}
+
+/** Asks until the answer is yes. Errors that may pass count as no. Rejects when patience ends. */
+export async function settle(
+  { what, ask, inARow = IN_A_ROW }: Question,
   context: EngineContext,
 ): Promise<void> {
   const { clock, random, signal, limit } = context;

@@ -21,6 +21,8 @@ export interface EngineContext {
   limit<T>(api: string, call: () => Promise<T>): Promise<T>;
   /** Tells what the unit waits for. */
   waiting(because: string): void;
+  /** Called right before every call that changes anything; throws Halted when nothing more may be done. */
+  demandFresh?(): void;
   /** Makes an intent durable before its call; see `drive.ts`. */
   record(action: Action): Promise<void>;
 }
@@ -31,6 +33,8 @@ export interface Planned {
   readonly outputs: Outputs;
   /** Whether the change waits for grants to take effect. */
   readonly unverified?: boolean;
+  /** What is in such a thing is not made with it: made anew it is empty. */
+  readonly holdsData?: boolean;
   /** Why the apply will not touch it; then there is no change. */
   readonly refused?: Refusal;
   /** About how long it takes. */

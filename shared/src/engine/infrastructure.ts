@@ -8,11 +8,11 @@ export interface InfrastructureOptions {
   readonly projectNumber: string;
   /** By digest; without it the director's service is left out. */
   readonly directorImage?: string | undefined;
-  /** More that the director finds in its environment. */
+  /** More that the director finds in its environment; DIRECTOR_STATE in it says where its state is. */
   readonly directorEnv?: Readonly<Record<string, string>>;
 }
 
-/** All units of the director's own infrastructure: APIs, accounts, build inputs, topics, and the director itself. */
+/** All units of the director's own infrastructure: APIs, accounts, build inputs, topics, the database of its state, and the director itself. */
 export function infrastructureUnits(architecture: Hydrated, options: InfrastructureOptions): Unit[] {
   const { project_id: project, director } = architecture;
   const owner: Owner = { scope: director.name, dataflow: director.infrastructure };
@@ -49,18 +49,21 @@ export function infrastructureUnits(architecture: Hydrated, options: Infrastruct
   const builderMember = `serviceAccount:${emailOf(names.builder, project)}`;
   const binding = (role: string, member: string, reason: string) => ({ role, member, reason });
   const repositories = repositoriesOf(architecture);
+  const database = databaseOf(directorState(architecture, options));
   const accounts = [director.service_account, names.builder].filter((account) => !account.includes('@'));
   const accountNeeds = accounts.map((account) => unitId('service-account', account));
 
   const units: Unit[] = [
-    unit('apis', director.name, 'identity', [], { services: apisOf(architecture) }),
+    unit('apis', director.name, 'identity', [], { services: apisOf(database) }),
     ...accounts.map((account) =>
       unit('service-account', account, 'identity', enabled, { displayName: account }),
     ),
     unit('grants', `project/${project}`, 'identity', accountNeeds, {
       on: `projects/${project}`,
       bindings: [
-        ...directorRoles(architecture).map(({ role, reason }) => binding(role, directorMember, reason)),
+        ...directorRoles(architecture, database).map(({ role, reason }) =>
+          binding(role, directorMember, reason),
+        ),
         binding('roles/logging.logWriter', builderMember, 'builds write logs'),
       ],
     }),
@@ -100,7 +103,10 @@ export function infrastructureUnits(architecture: Hydrated, options: Infrastruct
       withNeeds(build.subscription(subscription), enabled),
     ),
     ...build.grants(topicGrants(architecture)).map((grants) => withNeeds(grants, accountNeeds)),
-    ...directorService(architecture, options, unit),
+    ...(database === undefined
+      ? []
+      : [unit('firestore-database', database, 'deploy', enabled, databaseSpec(database, architecture))]),
+    ...directorService(architecture, options, database, unit),
   ];
   return withStages(units);
 }
@@ -139,12 +145,41 @@ function dependantsOf({ dataflows, director, project_id }: Hydrated): string[] {
     .map(({ service_account }) => emailOf(service_account, project_id));
 }
 
+/**
+ * Where the director keeps its state, as it is told in DIRECTOR_STATE: `firestore:<database>`, `sqlite:<path>`. By
+ * default a database of its own, for the disk of a Cloud Run instance ends with the instance.
+ */
+function directorState(
+  { director }: Hydrated,
+  { directorEnv = {} }: Pick<InfrastructureOptions, 'directorEnv'>,
+): string {
+  const asked = director.deployment.environment_vars.DIRECTOR_STATE ?? directorEnv.DIRECTOR_STATE;
+  return asked ?? `firestore:${databaseId(director.name)}`;
+}
+
+/** Google wants four characters at least. Two directors that meet in one database have each a part of their own in it. */
+function databaseId(directorName: string): string {
+  return directorName.length < 4 ? `${directorName}-state` : directorName;
+}
+
+/** The Firestore database that the state is in; undefined when it is elsewhere. */
+function databaseOf(state: string): string | undefined {
+  return /^firestore:(.+)$/.exec(state)?.[1];
+}
+
+/** One that somebody named is made where it is missing, and its settings are theirs. */
+function databaseSpec(database: string, { director }: Hydrated): object {
+  const isOwn = database === databaseId(director.name);
+  return { location: director.deployment.region, ...(isOwn ? { deleteProtection: true } : {}) };
+}
+
 /** What the whole of the product calls in this project. */
-export function apisOf(_architecture: Hydrated): string[] {
+function apisOf(database: string | undefined): string[] {
   return [
     'artifactregistry.googleapis.com',
     'cloudbuild.googleapis.com',
     'cloudresourcemanager.googleapis.com',
+    ...(database === undefined ? [] : ['firestore.googleapis.com']),
     'iam.googleapis.com',
     'iamcredentials.googleapis.com',
     'logging.googleapis.com',
@@ -155,8 +190,11 @@ export function apisOf(_architecture: Hydrated): string[] {
 }
 
 /** The roles that a director takes on the project, by what there is to do. */
-export function directorRoles(architecture: Hydrated): { role: string; reason: string }[] {
-  const flows = Object.values(architecture.dataflows);
+function directorRoles(
+  { dataflows }: Hydrated,
+  database: string | undefined,
+): { role: string; reason: string }[] {
+  const flows = Object.values(dataflows);
   const has = (test: (flow: (typeof flows)[number]) => boolean): boolean => flows.some(test);
   const roles = [{ role: 'roles/browser', reason: 'it reads the number of the project' }];
   if (has(({ resources }) => resources.topics.length + resources.subscriptions.length > 0)) {
@@ -173,6 +211,9 @@ export function directorRoles(architecture: Hydrated): { role: string; reason: s
       role: 'roles/iam.serviceAccountAdmin',
       reason: 'it makes the accounts that services run as',
     });
+  }
+  if (database !== undefined) {
+    roles.push({ role: 'roles/datastore.user', reason: `it keeps its state in the database ${database}` });
   }
   return roles;
 }
@@ -213,7 +254,12 @@ type MakeUnit = (
   spec: object,
 ) => Unit;
 
-function directorService(architecture: Hydrated, options: InfrastructureOptions, unit: MakeUnit): Unit[] {
+function directorService(
+  architecture: Hydrated,
+  options: InfrastructureOptions,
+  database: string | undefined,
+  unit: MakeUnit,
+): Unit[] {
   const { director, project_id: project, region } = architecture;
   const { directorImage, directorEnv = {} } = options;
   if (directorImage === undefined) return [];
@@ -226,6 +272,7 @@ function directorService(architecture: Hydrated, options: InfrastructureOptions,
     DIRECTOR_NAME: director.name,
     DIRECTOR_ACCOUNT: account,
     DIRECTOR_ALLOWED: allowed.join(','),
+    DIRECTOR_STATE: directorState(architecture, options),
     // Its service is private: whoever gets through was let in by Cloud Run.
     DIRECTOR_FRONT_END: 'cloud-run',
     ...(topic_prefix === undefined ? {} : { DIRECTOR_TOPIC_PREFIX: topic_prefix }),
@@ -241,6 +288,7 @@ function directorService(architecture: Hydrated, options: InfrastructureOptions,
     unitId('grants', `project/${project}`),
     unitId('grants', `repository/${repository}`),
     ...topicGrants(architecture).map(({ on }) => unitId('grants', on)),
+    ...(database === undefined ? [] : [unitId('firestore-database', database)]),
   ];
   const service = unit('service', director.name, 'deploy', account.includes('@') ? needs.slice(1) : needs, {
     location: deployment.region,

@@ -1,7 +1,13 @@
-/** The native engine: Google Cloud's own resources, through the kinds of `resources/`. */
+/**
+ * The engine of everything that is described by kinds: plans by looking, applies and destroys through `drive`.
+ *
+ *   native                                  Google Cloud's own resources, through the kinds of `resources/`
+ *   engineOf({ kindOf, awaitEffective })    the same over other kinds; so the simulation decides as the product does
+ */
 import { CloudError } from '../cloud/error.ts';
 import { never } from '../kit/never.ts';
 import { type Change, NONE } from '../model/change.ts';
+import type { UnitSpec } from '../model/unit.ts';
 import { type KindName, kinds } from '../resources/index.ts';
 import type { Kind, Observation, Resource } from '../resources/kind.ts';
 import { drive } from './drive.ts';
@@ -9,62 +15,100 @@ import { awaitEffective } from './effective.ts';
 import type { Engine, EngineContext, Work } from './engine.ts';
 import { budgetMs, type Goal, longestWaitMs, type Outcome, refusalOf, waitFor } from './reconcile.ts';
 
-export const native: Engine = {
-  async plan(work, context) {
-    const resource = bind(work, context);
-    const seen = await observe(resource, context);
-    const { id, owner } = work.unit;
-    const refusal = seen && refusalOf({ id, owner, holdsData: resource.holdsData }, seen);
-    if (seen && refusal) {
-      const { message: because, fix } = refusal;
-      const refused = { because, ...(fix === undefined ? {} : { fix }) };
-      return { change: NONE, outputs: seen.outputs, seconds: 0, refused };
+/** What an engine knows of its world. */
+export interface EngineWorld {
+  /** Throws a CloudError 'internal' when there is none of that name. */
+  kindOf(name: string): EngineKind;
+  /** Of a unit of kind `grants`: true once all of it is in effect, false where that cannot be asked. Rejects when patience ends. */
+  awaitEffective(spec: UnitSpec, context: EngineContext): Promise<boolean>;
+}
+
+/** The part of a kind that an engine needs. */
+export type EngineKind = Pick<Kind, 'takes' | 'stays' | 'bind'>;
+
+export const native: Engine = engineOf({ kindOf: googleKind, awaitEffective });
+
+/** What decides whether something may be replaced. */
+function subjectOf(
+  { unit: { id, owner, protection } }: Work,
+  { holdsData }: Resource,
+): Pick<Goal, 'id' | 'owner' | 'holdsData' | 'protection'> {
+  return { id, owner, holdsData, ...(protection === undefined ? {} : { protection }) };
+}
+
+function googleKind(name: string): Kind {
+  if (!(name in kinds)) throw new CloudError('internal', `There is no kind ${name}`);
+  return kinds[name as KindName];
+}
+
+export function engineOf(world: EngineWorld): Engine {
+  function bind({ unit, spec, prior }: Work, { cloud, region }: EngineContext): Resource {
+    return world.kindOf(unit.kind).bind(spec, unit.owner, { project: cloud.project, region }, prior?.spec);
+  }
+
+  return {
+    async plan(work, context) {
+      const resource = bind(work, context);
+      const seen = await observe(resource, context);
+      const refusal = seen && refusalOf(subjectOf(work, resource), seen);
+      if (seen && refusal) {
+        const { message: because, fix } = refusal;
+        const refused = { because, ...(fix === undefined ? {} : { fix }) };
+        return { change: NONE, outputs: seen.outputs, seconds: 0, refused };
+      }
+      const change: Change = seen ? seen.change : { action: 'create' };
+      const isGrant = work.unit.kind === 'grants';
+      const unverified = isGrant && (change.action !== 'none' || !isVerified(work));
+      return {
+        change,
+        outputs: seen?.outputs ?? {},
+        seconds: secondsOf(change, resource),
+        ...(resource.holdsData ? { holdsData: true } : {}),
+        ...(unverified ? { unverified } : {}),
+      };
+    },
+
+    async apply(work, planned, context) {
+      const resource = bind(work, context);
+      const goal: Goal = {
+        ...subjectOf(work, resource),
+        want: 'present',
+        mayReplace: planned.action === 'replace',
+        ...(context.patience ? { patience: context.patience } : {}),
+      };
+      const outcome = await driveResource(goal, resource, context);
+      if (outcome.status !== 'done' || work.unit.kind !== 'grants') return outcome;
+      if (outcome.change.action === 'none' && isVerified(work)) return outcome;
+      return effective(work, outcome, context);
+    },
+
+    async destroy(state, context) {
+      const { id, owner, spec } = state;
+      const kind = world.kindOf(state.kind);
+      if (kind.stays !== undefined) return { status: 'kept', because: kind.stays };
+      const resource = kind.bind(spec, owner, { project: context.cloud.project, region: context.region });
+      const patience = context.patience ? { patience: context.patience } : {};
+      return driveResource({ id, want: 'absent', owner, mayReplace: false, ...patience }, resource, context);
+    },
+
+    stays: (kind) => world.kindOf(kind).stays,
+    removalSeconds: (kind) => world.kindOf(kind).takes.remove,
+  };
+
+  /** A grant counts once it is in effect, not when it is written. */
+  async function effective(
+    work: Work,
+    outcome: Outcome & { status: 'done' },
+    context: EngineContext,
+  ): Promise<Outcome> {
+    try {
+      const confirmed = await world.awaitEffective(work.spec, context);
+      return { ...outcome, outputs: { ...outcome.outputs, effective: String(confirmed) } };
+    } catch (error) {
+      if (context.signal.aborted) return { status: 'cancelled' };
+      return { status: 'failed', error: CloudError.from(error) };
     }
-    const change: Change = seen ? seen.change : { action: 'create' };
-    const isGrant = work.unit.kind === 'grants';
-    const unverified = isGrant && (change.action !== 'none' || !isVerified(work));
-    return {
-      change,
-      outputs: seen?.outputs ?? {},
-      seconds: secondsOf(change, resource),
-      ...(unverified ? { unverified } : {}),
-    };
-  },
-
-  async apply(work, planned, context) {
-    const resource = bind(work, context);
-    const goal: Goal = {
-      id: work.unit.id,
-      want: 'present',
-      owner: work.unit.owner,
-      mayReplace: planned.action === 'replace',
-      holdsData: resource.holdsData,
-      ...(context.patience ? { patience: context.patience } : {}),
-    };
-    const outcome = await driveResource(goal, resource, context);
-    if (outcome.status !== 'done' || work.unit.kind !== 'grants') return outcome;
-    if (outcome.change.action === 'none' && isVerified(work)) return outcome;
-    return effective(work, outcome, context);
-  },
-
-  async destroy(state, context) {
-    const { id, owner, kind, spec } = state;
-    const { stays } = kindOf(kind);
-    if (stays !== undefined) return { status: 'kept', because: stays };
-    const resource = kindOf(kind).bind(spec, owner, {
-      project: context.cloud.project,
-      region: context.region,
-    });
-    const patience = context.patience ? { patience: context.patience } : {};
-    return driveResource({ id, want: 'absent', owner, mayReplace: false, ...patience }, resource, context);
-  },
-
-  stays: (kind) => kindOf(kind).stays,
-  removalSeconds: (kind) => kindOf(kind).takes.remove,
-};
-
-function bind({ unit, spec, prior }: Work, { cloud, region }: EngineContext): Resource {
-  return kindOf(unit.kind).bind(spec, unit.owner, { project: cloud.project, region }, prior?.spec);
+  }
 }
 
 /** Looks, and looks again where the refusal is one that passes: of a new API, a new account, too many questions. */
@@ -86,11 +130,6 @@ async function observe(resource: Resource, context: EngineContext): Promise<Obse
   }
 }
 
-function kindOf(name: string): Kind {
-  if (!(name in kinds)) throw new CloudError('internal', `There is no kind ${name}`);
-  return kinds[name as KindName];
-}
-
 function driveResource(goal: Goal, resource: Resource, context: EngineContext): Promise<Outcome> {
   const { cloud } = context;
   return drive(
@@ -103,21 +142,6 @@ function driveResource(goal: Goal, resource: Resource, context: EngineContext): 
     },
     { ...context, limit: (call) => context.limit(resource.api, call) },
   );
-}
-
-/** A grant counts once it is in effect, not when it is written. */
-async function effective(
-  work: Work,
-  outcome: Outcome & { status: 'done' },
-  context: EngineContext,
-): Promise<Outcome> {
-  try {
-    const confirmed = await awaitEffective(work.spec, context);
-    return { ...outcome, outputs: { ...outcome.outputs, effective: String(confirmed) } };
-  } catch (error) {
-    if (context.signal.aborted) return { status: 'cancelled' };
-    return { status: 'failed', error: CloudError.from(error) };
-  }
 }
 
 /** Whether exactly these grants were seen in effect before. */

@@ -19,7 +19,7 @@ import {
 import type { Engine, EngineContext, Refusal } from './engine.ts';
 import { criticalPath, order } from './walk.ts';
 
-export type Operation = 'dataflow-setup' | 'deploy' | 'teardown';
+export type Operation = 'dataflow-setup' | 'deploy' | 'teardown' | 'rollback';
 
 export interface PlannedUnit {
   readonly id: UnitId;
@@ -32,6 +32,7 @@ export interface PlannedUnit {
   readonly outputs: Outputs;
   /** Left as it is although nobody asks for it any more, or although it was to go. */
   readonly kept?: string;
+  readonly holdsData?: boolean;
   /** Will not be touched: a stranger is in the way, or data would be lost. */
   readonly refused?: Refusal;
   /** Written, but not yet seen in effect. */
@@ -101,7 +102,7 @@ export async function makePlan(request: PlanRequest): Promise<Plan> {
     grants: grantChanges(units, request),
     seconds: longest.seconds,
     criticalPath: longest.path,
-    warnings: warningsOf(units),
+    warnings: [...warningsOf(units), ...(operation === 'rollback' ? lossesOf(units) : [])],
     hash: fingerprint(changing.map(({ id, change }) => [id, change, specs.get(id) ?? null])),
   };
 }
@@ -159,7 +160,11 @@ function planObsolete({ obsolete, keep, desired, priors, engine }: PlanRequest):
   const dependants = new Map<UnitId, UnitId[]>();
   for (const state of priors.values()) {
     if (!going.has(state.id) && !desiredIds.has(state.id)) continue;
-    for (const need of state.needs) dependants.set(need, [...(dependants.get(need) ?? []), state.id]);
+    for (const need of state.needs) {
+      const others = dependants.get(need);
+      if (others) others.push(state.id);
+      else dependants.set(need, [state.id]);
+    }
   }
 
   const impliedBy = (id: UnitId): UnitId | undefined => {
@@ -227,6 +232,15 @@ function grantChanges(units: readonly PlannedUnit[], { desired, obsolete }: Plan
     });
     return [...gained, ...lost];
   });
+}
+
+/** What a way back does not bring back. */
+function lossesOf(units: readonly PlannedUnit[]): string[] {
+  return units.flatMap(({ id, change, kind, holdsData }) =>
+    change.action === 'create' && (holdsData || kind === 'subscription')
+      ? [`${id} comes back empty: what was in it is lost.`]
+      : [],
+  );
 }
 
 function warningsOf(units: readonly PlannedUnit[]): string[] {

@@ -189,6 +189,13 @@ test('what holds data is never replaced, whatever was planned', () => {
   );
 });
 
+test('what is protected is never deleted to be made anew, whatever was planned', () => {
+  const replace = observed(seen({ action: 'replace', because: 'it moves' }));
+  expect(story(goal('present', { mayReplace: true, protection: 'it is protected' }), replace).at(-1)).toBe(
+    'finish failed refused',
+  );
+});
+
 test('not found is a lost race of a call, and what is referred to when an operation says it', () => {
   const differs = observed(seen({ action: 'update', fields: ['image'] }));
   const missing = new CloudError('not-found', 'Image not found');

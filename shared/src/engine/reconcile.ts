@@ -25,6 +25,8 @@ export interface Goal {
   readonly mayReplace: boolean;
   /** What is in it would be lost: it is never replaced, whatever was planned. */
   readonly holdsData?: boolean;
+  /** Why it is never deleted, where that is so: then it is never replaced either. */
+  readonly protection?: string;
   /** How long to wait for one reason or another where it is not the usual time, in milliseconds. */
   readonly patience?: Patience;
 }
@@ -229,6 +231,7 @@ function replace(state: State, because: string): State {
   const old = awaitShowing(state, 'remove', `${goal.id} was removed to be replaced and still shows`);
   if (old) return old;
   if (goal.holdsData) return fail(state, dataWouldBeLost(goal.id, because));
+  if (goal.protection !== undefined) return fail(state, protectedFrom(goal.id, goal.protection, because));
   if (!goal.mayReplace) {
     const fix = 'plan again; the plan that is applied did not say so';
     return fail(state, new CloudError('refused', `${goal.id} would be replaced: ${because}`, { fix }));
@@ -248,13 +251,21 @@ function wantAbsent(state: State, seen: Seen | undefined): State {
 
 /** Why what was seen will not be brought to where it shall be, whatever the plan says: a plan can say so beforehand. */
 export function refusalOf(
-  goal: Pick<Goal, 'id' | 'owner' | 'holdsData'>,
+  goal: Pick<Goal, 'id' | 'owner' | 'holdsData' | 'protection'>,
   seen: Seen,
 ): CloudError | undefined {
   const stranger = strangerTo(goal, seen);
   if (stranger) return stranger;
-  const loses = goal.holdsData === true && seen.change.action === 'replace';
-  return loses ? dataWouldBeLost(goal.id, seen.change.because) : undefined;
+  if (seen.change.action !== 'replace') return undefined;
+  const { because } = seen.change;
+  if (goal.holdsData) return dataWouldBeLost(goal.id, because);
+  return goal.protection === undefined ? undefined : protectedFrom(goal.id, goal.protection, because);
+}
+
+function protectedFrom(id: string, protection: string, because: string): CloudError {
+  return new CloudError('refused', `${id} would be deleted and made anew: ${because}; ${protection}`, {
+    fix: 'give the new one another name, or take its protection away first',
+  });
 }
 
 function dataWouldBeLost(id: string, because: string): CloudError {

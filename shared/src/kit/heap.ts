@@ -3,6 +3,8 @@ export interface Heap<T> {
   readonly size: number;
   push(value: T, rank: number): void;
   pop(): T | undefined;
+  /** What `pop` would give. */
+  peek(): T | undefined;
 }
 
 export function heap<T>(): Heap<T> {
@@ -28,6 +30,7 @@ export function heap<T>(): Heap<T> {
     get size() {
       return entries.length;
     },
+    peek: () => entries[0]?.value,
     push(value, rank) {
       entries.push({ value, rank, order: order++ });
       let child = entries.length - 1;

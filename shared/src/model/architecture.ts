@@ -300,10 +300,12 @@ const Service = section({
 });
 export type Service = z.output<typeof Service>;
 
-const ONE_INSTANCE = z
-  .literal(1, {
-    error: 'a director has one instance: always there to take commands, and alone with its state',
-  })
+/** Of a director; several share the work through their state. */
+const Instances = z
+  .number()
+  .int()
+  .min(1, { error: 'a director is always there to take commands: it has one instance at least' })
+  .max(100)
   .default(1);
 
 /** A topic of the director's, and how a program of one's own finds its name. */
@@ -318,9 +320,14 @@ const director = {
   ...program,
   service_account: ServiceAccountName.optional(),
   deployment: section(
-    { ...deployment, min_instances: ONE_INSTANCE, max_instances: ONE_INSTANCE },
+    { ...deployment, min_instances: Instances, max_instances: Instances },
     DEPLOYMENT_OPTIONS,
-  ).prefault({}),
+  )
+    .refine((spec) => spec.min_instances <= spec.max_instances, {
+      error: 'min_instances is larger than max_instances',
+      path: ['min_instances'],
+    })
+    .prefault({}),
   topic_prefix: z
     .string()
     .regex(/^[a-z][a-z0-9-]{0,40}$/, { error: 'a topic prefix is lower-case letters, digits and hyphens' })
@@ -373,6 +380,10 @@ export const Dataflow = section({
 });
 export type Dataflow = z.output<typeof Dataflow>;
 
+/** Whether somebody has to approve a plan before it is applied. */
+const Approval = z.enum(['automatic', 'manual']);
+export type Approval = z.output<typeof Approval>;
+
 const environment = {
   project_id: ProjectId,
   region: Region,
@@ -383,6 +394,10 @@ const environment = {
     .meta({ description: 'Where data lives by default; the region if not given' }),
   labels: Labels.default({}),
   teardown_protection: z.boolean().default(false).meta({ description: 'Protects everything' }),
+  approval: Approval.optional().meta({
+    description:
+      'Whether somebody has to approve a plan before it is applied; by default only in an environment called production, prod or prd',
+  }),
 };
 
 /** What a chosen environment puts in the place of the architecture's own. */
@@ -393,6 +408,7 @@ const DeploymentEnvironment = section({
   location: z.string().min(2).optional(),
   labels: Labels.optional(),
   teardown_protection: z.boolean().optional(),
+  approval: Approval.optional(),
 });
 
 export const Architecture = section({

@@ -24,6 +24,7 @@ export function check(architecture: Architecture, written: Names = { services: [
     ...checkDependencies(architecture, world),
     ...checkAccounts(architecture),
     ...checkLookups(architecture),
+    ...checkState(architecture),
   ];
 }
 
@@ -38,6 +39,20 @@ function namesOf({ dataflows, director }: Architecture): Names {
     services: [...all.flatMap((dataflow) => Object.keys(dataflow.services)), director.name],
     topics: all.flatMap((dataflow) => dataflow.resources.topics.map((topic) => topic.name)),
   };
+}
+
+/** Each instance of a director has a disk of its own. */
+function checkState({ director: { deployment } }: Architecture): Finding[] {
+  const state = deployment.environment_vars.DIRECTOR_STATE ?? '';
+  if (deployment.max_instances === 1 || !state.startsWith('sqlite:')) return [];
+  return [
+    {
+      severity: 'error',
+      message: 'several instances of a director cannot share a file',
+      fix: 'leave DIRECTOR_STATE out, for a state in Firestore, or max_instances',
+      path: ['director', 'deployment', 'max_instances'],
+    },
+  ];
 }
 
 /** A map's key and the name inside say the same. */

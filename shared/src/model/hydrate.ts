@@ -5,6 +5,7 @@
  * infrastructure, and tells each service what it may want to know. Reads and writes no file.
  */
 import type {
+  Approval,
   Architecture,
   Dataflow,
   Deployment,
@@ -31,6 +32,8 @@ export interface Hydrated {
   readonly location: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly teardown_protection: boolean;
+  /** Whether somebody has to approve a plan before it is applied. */
+  readonly approval: Approval;
   readonly director: HydratedDirector;
   readonly dataflows: Readonly<Record<string, HydratedDataflow>>;
 }
@@ -44,8 +47,19 @@ export interface HydratedDirector extends Omit<Director, 'deployment' | 'service
   readonly infrastructure: string;
 }
 
+/** The commands that come by Pub/Sub, each on a topic of its own. */
+export const COMMAND_TOPICS = [
+  'dataflow-setup',
+  'deploy',
+  'teardown',
+  'rollback',
+  'approve',
+  'cancel',
+] as const;
+export type CommandTopic = (typeof COMMAND_TOPICS)[number];
+
 export interface DirectorTopics {
-  readonly commands: Readonly<Record<'dataflow-setup' | 'deploy' | 'teardown', string>>;
+  readonly commands: Readonly<Record<CommandTopic, string>>;
   readonly events: string;
   /** Where commands go that no director can read. */
   readonly deadLetters: string;
@@ -80,6 +94,7 @@ export function hydrate(architecture: Architecture, { environment }: HydrateOpti
     region: chosen.region ?? architecture.region,
     labels: { ...architecture.labels, ...chosen.labels },
     teardown_protection: chosen.teardown_protection ?? architecture.teardown_protection,
+    approval: chosen.approval ?? architecture.approval ?? approvalOf(environment),
   };
   const location = chosen.location ?? architecture.location ?? base.region;
   const director = hydrateDirector(architecture, base);
@@ -119,6 +134,11 @@ export function hydrate(architecture: Architecture, { environment }: HydrateOpti
   return { ...base, location, director, dataflows };
 }
 
+/** Production is approved by somebody unless it is said otherwise. */
+function approvalOf(environment: string | undefined): Approval {
+  return environment !== undefined && /^(production|prod|prd)$/.test(environment) ? 'manual' : 'automatic';
+}
+
 function chooseEnvironment(
   architecture: Architecture,
   name: string | undefined,
@@ -153,11 +173,10 @@ function hydrateDirector({ director, dataflows }: Architecture, place: Place): H
 export function directorTopics(prefix: string | undefined): DirectorTopics {
   const named = (name: string): string => (prefix === undefined ? name : `${prefix}-${name}`);
   return {
-    commands: {
-      'dataflow-setup': named('dataflow-setup'),
-      deploy: named('deploy'),
-      teardown: named('teardown'),
-    },
+    commands: Object.fromEntries(COMMAND_TOPICS.map((topic) => [topic, named(topic)])) as Record<
+      CommandTopic,
+      string
+    >,
     events: named('director-events'),
     deadLetters: named('director-dead-letters'),
   };

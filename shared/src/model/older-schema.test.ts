@@ -156,7 +156,7 @@ test.each([
     ['api'],
     '"dependencies" is not taken: the director calls no service',
   ],
-  ['service_manager_spec.deployment.max_instances', 3, 'a director has one instance'],
+  ['service_manager_spec.deployment.min_instances', 0, 'a director is always there'],
 ])('%s that cannot be is refused with the reason (G17, G25, G26, G28, G30)', (path, value, reason) => {
   const { architecture, diagnostics } = parse(withValue(path, value));
   expect(architecture).toBeUndefined();

@@ -195,6 +195,15 @@ test('ranges and combinations', () => {
   );
 });
 
+test('instances of a director share their state, and no file', () => {
+  const director = (state: string): string =>
+    `${HEAD}director: { deployment: { max_instances: 3, environment_vars: { DIRECTOR_STATE: "${state}" } } }\n`;
+  expect(complaints(director('firestore:mine'))).toEqual([]);
+  expect(complaints(director('sqlite:state.sqlite'))).toEqual([
+    expect.stringContaining('cannot share a file'),
+  ]);
+});
+
 test('the ready image of a director is one content', () => {
   const director = (image: string): string =>
     complaints(`${HEAD}director: { deployment: { image: ${image} } }\n`).join('\n');

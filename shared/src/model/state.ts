@@ -1,4 +1,5 @@
 /** What we know of what we made: kept per stack, by unit. Never evidence of what is there, only of what was asked for. */
+import { fingerprint } from '../kit/hash.ts';
 import {
   needsOf,
   type Outputs,
@@ -14,8 +15,10 @@ export interface UnitState {
   readonly id: UnitId;
   readonly engine: Unit['engine'];
   readonly kind: string;
-  /** As it was applied, references resolved. */
+  /** As it was applied, references resolved. Never a secret: those are referred to by their names. */
   readonly spec: UnitSpec;
+  /** Of that spec. Absent in states of the first release. */
+  readonly fingerprint?: string;
   readonly needs: readonly UnitId[];
   readonly owner: Owner;
   readonly stage: Stage;
@@ -34,11 +37,13 @@ export function stateOf(
   known: (id: UnitId) => Outputs | undefined = () => undefined,
 ): UnitState {
   const { id, engine, kind, owner, stage, protection } = unit;
+  const spec = resolve(unit.spec, known);
   return {
     id,
     engine,
     kind,
-    spec: resolve(unit.spec, known),
+    spec,
+    fingerprint: fingerprint(spec),
     needs: needsOf(unit),
     owner,
     stage,

@@ -1,6 +1,7 @@
 /** All kinds of resources. A new one is one new file and one new line here. */
 import { apis } from './apis.ts';
 import { bucket } from './bucket.ts';
+import { firestoreDatabase } from './firestore-database.ts';
 import { grants } from './grants.ts';
 import type { Kind } from './kind.ts';
 import { repository } from './repository.ts';
@@ -12,6 +13,7 @@ import { topic } from './topic.ts';
 export const kinds = {
   apis,
   bucket,
+  'firestore-database': firestoreDatabase,
   grants,
   repository,
   service,

@@ -4,11 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../machine.ts';
 import { figureOf, type Measure, Missing } from '../measure.ts';
 import { median, spread } from '../sample.ts';
-import { type Starter, shippedDirector, statusOf } from '../shipped-director.ts';
+import { answers, type Starter, shippedDirector } from '../shipped-director.ts';
 
 const TIMES = 3;
 const REST_MS = 5_000;
-const PATIENCE_MS = 60_000;
 
 export const memory: Measure = {
   name: 'memory',
@@ -38,17 +37,13 @@ export const memory: Measure = {
 
 async function mebibytesAtRest(start: Starter): Promise<number> {
   const port = await freePort();
-  const began = performance.now();
-  const { pid, stop } = start(port);
+  const started = start(port);
   try {
-    while ((await statusOf(port, '/ready')) !== 200) {
-      if (performance.now() - began > PATIENCE_MS) throw new Error('The director does not become ready');
-      await sleep(50);
-    }
+    await answers(port, '/ready', started);
     await sleep(REST_MS);
-    return residentMebibytes(pid);
+    return residentMebibytes(started.pid);
   } finally {
-    await stop();
+    await started.stop();
   }
 }
 

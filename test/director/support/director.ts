@@ -21,6 +21,8 @@ export interface DirectorProcess {
   readonly url: string;
   /** All that it printed. */
   output(): string;
+  /** Resolves when it is gone, with its exit code, null where it was killed. */
+  readonly ended: Promise<number | null>;
   /** With SIGKILL; resolves when it is gone. */
   kill(): Promise<void>;
   /** With SIGTERM, and SIGKILL ten seconds later, as Cloud Run does; resolves with its exit code, null where it had to be killed. */
@@ -46,6 +48,29 @@ export function stateFile(world: World, name = 'director'): string {
 
 /** Resolves when it answers; its subscriptions may not be open yet. */
 export async function startDirector(world: World, options: DirectorOptions = {}): Promise<DirectorProcess> {
+  const started = await spawnDirector(world, options);
+  const { child, output } = started;
+  const port = await until(() => {
+    const up = /"message":"the director is up","port":(\d+)/.exec(output())?.[1];
+    if (up !== undefined) return up;
+    throw new Error(`The director is not up${child.exitCode === null ? '' : ' and has ended'}:\n${output()}`);
+  });
+  return directorAt(port, started);
+}
+
+/** Resolves as soon as there is a process: for a director that is kept from starting. */
+export async function launchDirector(
+  world: World,
+  options: DirectorOptions & { readonly port: number },
+): Promise<DirectorProcess> {
+  return directorAt(options.port, await spawnDirector(world, options));
+}
+
+interface Spawned extends Pick<DirectorProcess, 'pid' | 'output' | 'ended'> {
+  readonly child: ChildProcess;
+}
+
+async function spawnDirector(world: World, options: DirectorOptions): Promise<Spawned> {
   const door = await doorOf(world);
   const endpoint = `127.0.0.1:${door}`;
   const env = {
@@ -82,12 +107,10 @@ export async function startDirector(world: World, options: DirectorOptions = {})
     child.kill('SIGKILL');
     await gone;
   });
+  return { child, pid, output: () => output, ended: gone };
+}
 
-  const port = await until(() => {
-    const up = /"message":"the director is up","port":(\d+)/.exec(output)?.[1];
-    if (up !== undefined) return up;
-    throw new Error(`The director is not up${child.exitCode === null ? '' : ' and has ended'}:\n${output}`);
-  });
+function directorAt(port: number | string, { child, pid, output, ended: gone }: Spawned): DirectorProcess {
   const url = `http://127.0.0.1:${port}`;
 
   async function ask(path: string, init: RequestInit): Promise<Answer> {
@@ -105,7 +128,8 @@ export async function startDirector(world: World, options: DirectorOptions = {})
   return {
     pid,
     url,
-    output: () => output,
+    output,
+    ended: gone,
     async kill() {
       child.kill('SIGKILL');
       await gone;
@@ -120,7 +144,7 @@ export async function startDirector(world: World, options: DirectorOptions = {})
     async ready() {
       await until(async () => {
         const { status, body } = await ask('/ready', {});
-        if (status !== 200) throw new Error(`It is not ready: ${JSON.stringify(body)}\n${output}`);
+        if (status !== 200) throw new Error(`It is not ready: ${JSON.stringify(body)}\n${output()}`);
       });
     },
     get: (path, headers = {}) => ask(path, { headers }),

@@ -161,7 +161,9 @@ async function makeInfrastructure(cloud: Cloud): Promise<void> {
   const { data } = await (await cloud.projects()).projects.get({ name: `projects/${PROJECT}` });
   const architecture = hydrate(Architecture.parse(EVERYTHING));
   const projectNumber = data.name?.replace('projects/', '') ?? '';
-  const desired = infrastructureUnits(architecture, { projectNumber });
+  // Directors of tests keep their state in files; without being told so, this would make a database.
+  const directorEnv = { DIRECTOR_STATE: 'sqlite:x' };
+  const desired = infrastructureUnits(architecture, { projectNumber, directorEnv });
   const context: EngineContext = {
     cloud,
     region: REGION,

@@ -3,6 +3,7 @@ import type { KindName } from '@service-director/shared/resources/index.ts';
 import { apis } from './apis.ts';
 import { bucket } from './bucket.ts';
 import type { KindCase } from './case.ts';
+import { firestoreDatabase } from './firestore-database.ts';
 import { grants } from './grants.ts';
 import { repository } from './repository.ts';
 import { service } from './service.ts';
@@ -13,6 +14,7 @@ import { topic } from './topic.ts';
 export const cases: Readonly<Record<KindName, KindCase>> = {
   apis,
   bucket,
+  'firestore-database': firestoreDatabase,
   grants,
   repository,
   service,

@@ -111,6 +111,62 @@ test('what the director does reads like what is done here, with why it failed', 
   ]);
 });
 
+test('what Google refuses for a while is told as what is waited for', () => {
+  const waits = (because: string): ConductorEvent => ({ type: 'task-waiting', ...task, because });
+  expect(
+    shown(
+      waits(
+        'Identity and Access Management (IAM) API has not been used in project 1 before or it is disabled. Enable it by visiting https://console.developers.google.com/apis/api/iam.googleapis.com/overview?project=1 then retry.',
+      ),
+      waits('Cloud Pub/Sub API has not been used in project 1 before or it is disabled'),
+      waits('Service account api@shop-project.iam.gserviceaccount.com does not exist.'),
+      waits('the queue of Service account api@shop to be empty'),
+    ),
+  ).toEqual([
+    '  service-account/api: waiting: iam.googleapis.com, which was just enabled, to take effect',
+    '  service-account/api: waiting: an API, which was just enabled, to take effect',
+    '  service-account/api: waiting: the new account api to be known everywhere',
+    '  service-account/api: waiting: the queue of Service account api@shop to be empty',
+  ]);
+});
+
+test('a failure is told in short where it happens; what its program wrote stands under it', () => {
+  const about = { command: 'c', stack: 's/d', unit: 'service/api' } as const;
+  const because = `Revision 'api-00001-abc' is not ready. ${'It did not listen. '.repeat(10)}\n\nLogs URL: http://x`;
+  const line = { time: '', severity: 'ERROR', fields: {}, revision: 'api-00001-abc' };
+  expect(
+    shown(
+      {
+        type: 'director',
+        id: '1',
+        event: { type: 'unit-finished', ...about, result: 'failed', seconds: 1, because },
+      },
+      {
+        type: 'task-finished',
+        phase: 'deploy',
+        task: 'deploy/d',
+        result: 'failed',
+        seconds: 2,
+        because: `service/api: ${because}`,
+      },
+      {
+        type: 'service-log',
+        service: 'api',
+        lines: [
+          { ...line, message: 'no DATABASE_URL' },
+          { ...line, message: '', fields: { code: 7 } },
+        ],
+      },
+    ),
+  ).toEqual([
+    `  service/api: failed (1.0 s): ${because.slice(0, 100)}…`,
+    '  deploy/d: failed (2.0 s)',
+    '  the last lines of api:',
+    '    no DATABASE_URL',
+    '    {"code":7}',
+  ]);
+});
+
 test('a diagnostic shows where it is and what to do', () => {
   const at = { file: 'a.yaml', line: 3, column: 5, length: 4, text: '    nmae: x' };
   expect(

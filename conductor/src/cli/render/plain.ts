@@ -2,10 +2,10 @@
 import type { ConductorEvent } from '../../event.ts';
 import type { Terminal } from '../terminal.ts';
 import type { Renderer } from './render.ts';
-import { completedText, diagnosticText, inSeconds, paintResult, stepOf } from './words.ts';
+import { completedText, diagnosticText, inSeconds, logText, paintResult, stepOf } from './words.ts';
 
 export function renderPlain(terminal: Terminal): Renderer {
-  const { paint, progress } = terminal;
+  const { paint, progress, asTyped } = terminal;
   let phase = '';
   const line = (text: string): void => progress(`${text}\n`);
   const quiet = new Set(['unchanged', 'reused']);
@@ -26,10 +26,13 @@ export function renderPlain(terminal: Terminal): Renderer {
           line(`${event.phase} ${paintResult(event.status, paint)} in ${inSeconds(event.seconds)}`);
           return;
         case 'diagnostic':
-          progress(diagnosticText(event));
+          line(diagnosticText(event.diagnostic, terminal));
           return;
         case 'note':
-          line(event.message);
+          line(asTyped(event.message));
+          return;
+        case 'service-log':
+          progress(logText(event, paint));
           return;
         case 'completed':
           progress(completedText(event, paint));

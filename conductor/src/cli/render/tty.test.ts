@@ -55,6 +55,24 @@ test('what runs and what waits is drawn, with why and for how long', () => {
   expect(visible(screen).at(-1)).toBe('  … grants/topic/orders 2.5 s waiting: its turn');
 });
 
+test('what is begun and needs no change is looked at', () => {
+  const { show, screen, clock } = live();
+  show({ type: 'phase-started', phase: 'setup' });
+  show({ type: 'task-started', phase: 'setup', task: 'topic/orders', what: 'none' });
+  clock.pass(200);
+  expect(visible(screen).at(-1)).toMatch(/^ {2}. topic\/orders 0\.2 s look$/);
+});
+
+test('a screen that does not know its size is drawn on all the same', () => {
+  const { show, close, screen, clock } = live({ columns: 0, rows: 0 });
+  show({ type: 'phase-started', phase: 'setup' });
+  show(started('topic/orders'));
+  clock.pass(200);
+  close();
+  expect(screen.text()).toContain('topic/orders 0.2 s create');
+  expect(screen.text()).not.toMatch(/Infinity|NaN/);
+});
+
 test('what is over stays above, what was going on is gone at the end', () => {
   const { show, close, screen, clock, stdout } = live();
   show({ type: 'phase-started', phase: 'build' });

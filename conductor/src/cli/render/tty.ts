@@ -4,7 +4,15 @@ import { type Clock, systemClock } from '@service-director/shared/kit/clock.ts';
 import type { ConductorEvent } from '../../event.ts';
 import type { Terminal } from '../terminal.ts';
 import type { Renderer } from './render.ts';
-import { completedText, diagnosticText, inSeconds, paintResult, type Step, stepOf } from './words.ts';
+import {
+  completedText,
+  diagnosticText,
+  inSeconds,
+  logText,
+  paintResult,
+  type Step,
+  stepOf,
+} from './words.ts';
 
 interface Running {
   readonly phase: string;
@@ -18,9 +26,11 @@ const FRAME_MS = 100;
 const SPINNER = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 /** So many running things of a phase are shown; the rest is counted. */
 const MOST_LINES = 16;
+/** Phases in which the director works. */
+const COMMANDING: ReadonlySet<string> = new Set(['setup', 'deploy', 'teardown', 'rollback']);
 
 export function renderTty(terminal: Terminal, clock: Clock = systemClock): Renderer {
-  const { paint, progress } = terminal;
+  const { paint, progress, asTyped } = terminal;
   const running = new Map<string, Running>();
   const phases = new Map<string, number>();
   /** How wide each line of the picture is. */
@@ -105,9 +115,7 @@ export function renderTty(terminal: Terminal, clock: Clock = systemClock): Rende
   }
 
   /** What the director does shows under the phase that asked it. */
-  const commanding = (): string =>
-    [...phases.keys()].findLast((phase) => phase === 'setup' || phase === 'deploy' || phase === 'teardown') ??
-    'setup';
+  const commanding = (): string => [...phases.keys()].findLast((phase) => COMMANDING.has(phase)) ?? 'setup';
 
   return {
     show(event: ConductorEvent) {
@@ -126,9 +134,11 @@ export function renderTty(terminal: Terminal, clock: Clock = systemClock): Rende
             `${event.status === 'failed' ? paint.red('✗') : paint.green('✓')} ${paint.bold(event.phase)} ${paint.dim(inSeconds(event.seconds))}`,
           );
         case 'diagnostic':
-          return above(diagnosticText(event));
+          return above(diagnosticText(event.diagnostic, terminal));
         case 'note':
-          return above(event.message);
+          return above(asTyped(event.message));
+        case 'service-log':
+          return above(logText(event, paint));
         case 'completed':
           return above(completedText(event, paint));
         default:

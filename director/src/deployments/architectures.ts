@@ -1,51 +1,64 @@
-/** What a command is about: which architecture, and which of its dataflows. */
-import type { Command } from '@service-director/shared/contract/command.ts';
+/** Deployments that architectures describe: which one a command means, which of its dataflows, and what they shall be. */
+import type { Describing } from '@service-director/shared/contract/command.ts';
 import { fingerprint } from '@service-director/shared/kit/hash.ts';
 import { check } from '@service-director/shared/model/check.ts';
 import { type Hydrated, hydrate } from '@service-director/shared/model/hydrate.ts';
 import { listAll } from '../store/list-all.ts';
 import { type ArchitectureRecord, keys, type StackRecord } from '../store/records.ts';
-import { Conflict, type Store } from '../store/store.ts';
-import { Unplannable } from './inputs.ts';
+import type { Store, Write } from '../store/store.ts';
+import { type Blueprints, type Subject, Unplannable } from './blueprints.ts';
+import { inputsOf } from './inputs.ts';
 
-export interface Subject {
-  readonly scope: string;
-  /** Those that the architecture describes; for a teardown also those of which only state is left. */
-  readonly dataflows: readonly string[];
-}
+export const architectures: Blueprints = {
+  async subjectOf(command, store) {
+    const subject = await chosen(command, store);
+    // Whoever only asks what would be done teaches nothing.
+    const writes = command.data.dry_run ? [] : await lessonsOf(command, store);
+    return { ...subject, writes };
+  },
 
-/** What a deployment goes by. */
-export interface Described {
-  readonly architecture: Hydrated | undefined;
-  readonly directorUrl: string | undefined;
-  /** Of both: tells one description from another. */
-  readonly digest: string;
-}
+  async scopesWith(dataflow, store) {
+    const described = (await knownTo(store)).filter((one) => dataflow in one.dataflows);
+    const stacks = await listAll<StackRecord>(store, { collection: 'stacks' });
+    const left = stacks.filter(({ value }) => value.dataflow === dataflow);
+    return [...new Set([...described.map(({ scope }) => scope), ...left.map(({ value }) => value.scope)])];
+  },
+
+  async describe(scope, command, store) {
+    const known = (await store.get<ArchitectureRecord>(keys.architecture(scope)))?.value;
+    const { architecture: brought, director_url } = command.type === 'rollback' ? {} : command.data;
+    const directorUrl = director_url ?? known?.directorUrl;
+    const told = brought ?? known;
+    const architecture = told && hydrated(told.document, told.environment);
+    return {
+      digest: fingerprint([told?.document ?? null, told?.environment ?? null, directorUrl ?? null]),
+      approval: architecture?.approval,
+      isPermanent(dataflow) {
+        const described = architecture?.dataflows[dataflow];
+        return described && described.lifecycle.strategy === 'permanent';
+      },
+      inputs: (request) => inputsOf({ ...request, architecture, directorUrl }),
+    };
+  },
+};
 
 /** Keeps the architecture that a command brought, unless a newer one is there. */
-export async function remember(command: Command, store: Store): Promise<void> {
+async function lessonsOf(command: Describing, store: Store): Promise<Write[]> {
   const record = recordOf(command);
-  if (!record) return;
+  if (!record) return [];
   const key = keys.architecture(record.scope);
-  for (;;) {
-    const found = await store.get<ArchitectureRecord>(key);
-    if (found && record.time < found.value.time) return;
-    // Who does not say where the director is takes nothing back.
-    const value = {
-      ...(found?.value.directorUrl ? { directorUrl: found.value.directorUrl } : {}),
-      ...record,
-    };
-    if (found && fingerprint(value) === fingerprint(found.value)) return;
-    try {
-      await store.commit([{ type: 'put', key, value, if: found?.version ?? 'absent' }]);
-      return;
-    } catch (error) {
-      if (!(error instanceof Conflict)) throw error;
-    }
-  }
+  const found = await store.get<ArchitectureRecord>(key);
+  if (found && record.time < found.value.time) return [];
+  // Who does not say where the director is takes nothing back.
+  const value = {
+    ...(found?.value.directorUrl ? { directorUrl: found.value.directorUrl } : {}),
+    ...record,
+  };
+  if (found && fingerprint(value) === fingerprint(found.value)) return [];
+  return [{ type: 'put', key, value, if: found?.version ?? 'absent' }];
 }
 
-function recordOf(command: Command): ArchitectureRecord | undefined {
+function recordOf(command: Describing): ArchitectureRecord | undefined {
   const { architecture, director_url } = command.data;
   if (!architecture) return undefined;
   const { document, environment } = architecture;
@@ -58,20 +71,20 @@ function recordOf(command: Command): ArchitectureRecord | undefined {
   };
 }
 
+type Candidate = Pick<Subject, 'scope' | 'dataflows'>;
+
 /** Throws Unplannable when nothing, or more than one thing, could be meant. */
-export async function subjectOf(command: Command, store: Store): Promise<Subject> {
+async function chosen(command: Describing, store: Store): Promise<Candidate> {
   const { architecture, dataflow } = command.data;
   if (architecture) demandSound(architecture.document);
-  const stacks = (await listAll<StackRecord>(store, { collection: 'stacks' })).map(({ value }) => value);
+  const stacks =
+    command.type === 'teardown' ? await listAll<StackRecord>(store, { collection: 'stacks' }) : [];
   const known = architecture
     ? [hydrated(architecture.document, architecture.environment)]
     : await knownTo(store);
-  const candidates = known.map((one): Subject => {
+  const candidates = known.map((one): Candidate => {
     const described = Object.keys(one.dataflows).filter((name) => name !== one.director.infrastructure);
-    const left =
-      command.type === 'teardown'
-        ? stacks.filter(({ scope }) => scope === one.scope).map((stack) => stack.dataflow)
-        : [];
+    const left = stacks.flatMap(({ value }) => (value.scope === one.scope ? [value.dataflow] : []));
     return { scope: one.scope, dataflows: [...new Set([...described, ...left])] };
   });
   if (candidates.length === 0)
@@ -89,7 +102,7 @@ function demandSound(document: ArchitectureRecord['document']): void {
   throw new Unplannable(`The architecture is wrong:\n${lines.join('\n')}`, errors[0]?.fix);
 }
 
-function choose(candidates: readonly Subject[], { data: { scope, dataflow } }: Command): Subject {
+function choose(candidates: readonly Candidate[], { data: { scope, dataflow } }: Describing): Candidate {
   const scoped = candidates.filter((candidate) => scope === undefined || candidate.scope === scope);
   if (scoped.length === 0) {
     throw new Unplannable(
@@ -113,19 +126,6 @@ function choose(candidates: readonly Subject[], { data: { scope, dataflow } }: C
 async function knownTo(store: Store): Promise<Hydrated[]> {
   const rows = await listAll<ArchitectureRecord>(store, { collection: 'architectures' });
   return rows.map(({ value }) => hydrated(value.document, value.environment));
-}
-
-/** The architecture that a deployment of the scope goes by: what its command brought, else what was told last. */
-export async function architectureOf(scope: string, command: Command, store: Store): Promise<Described> {
-  const { architecture, director_url } = command.data;
-  const known = (await store.get<ArchitectureRecord>(keys.architecture(scope)))?.value;
-  const directorUrl = director_url ?? known?.directorUrl;
-  const told = architecture ?? known;
-  return {
-    architecture: told && hydrated(told.document, told.environment),
-    directorUrl,
-    digest: fingerprint([told?.document ?? null, told?.environment ?? null, directorUrl ?? null]),
-  };
 }
 
 function hydrated(document: ArchitectureRecord['document'], environment: string | undefined): Hydrated {

@@ -1,0 +1,141 @@
+/** The director's deployments: which there are, and all that is known of one. */
+import type {
+  ApprovalView,
+  DeploymentBrief,
+  DeploymentDetail,
+} from '@service-director/shared/contract/state.ts';
+import { systemClock } from '@service-director/shared/kit/clock.ts';
+import { EXIT, type ExitCode } from '../failure.ts';
+import { atDesk, LOOK_SECONDS } from './at-desk.ts';
+import type { CommandInput, CommandRun } from './command.ts';
+import { demandWord, numberOf } from './input.ts';
+import { journalText } from './render/journal.ts';
+import { planCounts, planLines } from './render/plan.ts';
+import { paintResult, paintStatus } from './render/words.ts';
+import type { Paint } from './terminal.ts';
+
+export const run: CommandRun = (input) => {
+  switch (input.words[0]) {
+    case 'get':
+      return get(input);
+    case 'logs':
+      return logs(input);
+    default:
+      return list(input);
+  }
+};
+
+function list(input: CommandInput): Promise<ExitCode> {
+  const { options, terminal } = input;
+  const limit = numberOf('limit', options.text('limit') ?? '20', 1, 500);
+  return atDesk(input, 0, LOOK_SECONDS, async ({ scope, ask }) => {
+    const query = { stack: stackNamed(options.text('stack'), scope), status: options.text('status'), limit };
+    const page = await ask((director) => director.deployments(query));
+    if (terminal.isJson) terminal.data(JSON.stringify({ type: 'deployments', ...page }));
+    else for (const one of page.deployments) terminal.data(lineOf(one, terminal.dataPaint));
+    if (terminal.isJson) return EXIT.done;
+    if (page.deployments.length === 0) terminal.progress('there is no such deployment\n');
+    if (page.next !== undefined) terminal.progress('older ones are not shown; --limit shows more\n');
+    return EXIT.done;
+  });
+}
+
+/** A dataflow of this architecture, or any stack by its whole name. */
+function stackNamed(text: string | undefined, scope: string): string | undefined {
+  return text === undefined || text.includes('/') ? text : `${scope}/${text}`;
+}
+
+function lineOf(brief: DeploymentBrief, paint: Paint): string {
+  const { created_at, stack, operation, id } = brief;
+  return [
+    paint.dim(created_at),
+    paint.bold(stack),
+    operation,
+    statusWords(brief, paint),
+    paint.dim(`(${id})`),
+  ].join(' ');
+}
+
+/** `succeeded, version 3, rolled back by …` */
+function statusWords(brief: DeploymentBrief, paint: Paint): string {
+  const { status, dry_run, version, position, waiting_for, rolled_back_by, priority } = brief;
+  return [
+    paintStatus(status, paint),
+    dry_run && 'dry run',
+    version !== undefined && `version ${version}`,
+    position !== undefined && `${priority} priority, place ${position} in its queue`,
+    waiting_for !== undefined && `waits for ${waiting_for}`,
+    rolled_back_by !== undefined && paint.yellow(`rolled back by ${rolled_back_by}`),
+  ]
+    .filter((words) => words !== false)
+    .join(', ');
+}
+
+function get(input: CommandInput): Promise<ExitCode> {
+  const { terminal } = input;
+  const id = demandId(input);
+  return atDesk(input, 2, LOOK_SECONDS, async ({ ask }) => {
+    const detail = await ask((director) => director.deployment(id));
+    if (terminal.isJson) terminal.data(JSON.stringify({ type: 'deployment', ...detail }));
+    else for (const line of detailLines(detail, terminal.dataPaint)) terminal.data(terminal.asTyped(line));
+    return EXIT.done;
+  });
+}
+
+function demandId(input: CommandInput): string {
+  const [word = ''] = input.words;
+  return demandWord(input, 1, 'The id of a deployment', `conductor deployments ${word} ID [FILE]`);
+}
+
+function detailLines(detail: DeploymentDetail, paint: Paint): string[] {
+  const { id, stack, operation, report, events, approval, requester, reason } = detail;
+  const { plan, units, urls, error } = report;
+  const heading = (text: string): string => `\n${paint.bold(text)}`;
+  return [
+    `${paint.bold(stack)} ${operation} ${statusWords(detail, paint)} ${paint.dim(`(${id})`)}`,
+    `  asked by ${requester} at ${detail.created_at}${reason === undefined ? '' : `: ${reason}`}`,
+    ...(detail.started_at === undefined ? [] : [`  started at ${detail.started_at}`]),
+    ...(detail.ended_at === undefined ? [] : [`  ended at ${detail.ended_at}`]),
+    ...(approval ? [`  ${approvalWords(approval)}`] : []),
+    ...(error === undefined ? [] : [`  ${paint.red(error)}`]),
+    ...(plan ? [heading(`plan ${plan.hash}: ${planCounts(plan)}`), ...indented(planLines(plan, paint))] : []),
+    ...(units.length > 0 ? [heading('units')] : []),
+    ...units.map(({ unit, result, because, fix }) => {
+      const why = because === undefined ? '' : `: ${because}`;
+      return `  ${unit} ${paintResult(result, paint)}${why}${fix === undefined ? '' : `\n    fix: ${fix}`}`;
+    }),
+    ...Object.entries(urls).map(([name, url]) => `  ${name}  ${paint.cyan(url)}`),
+    ...(events.length > 0 ? [heading('journal')] : []),
+    ...indented(events.map((line) => journalText(line, paint))),
+  ];
+}
+
+const indented = (lines: readonly string[]): string[] => lines.map((line) => `  ${line}`);
+
+function approvalWords({ state, plan_hash, expires_at, by, at, reason }: ApprovalView): string {
+  if (state === 'pending') return `awaits approval of plan ${plan_hash} until ${expires_at}`;
+  if (state === 'expired') return `nobody approved plan ${plan_hash} by ${at}`;
+  return `plan ${plan_hash} ${state} by ${by} at ${at}${reason === undefined ? '' : `: ${reason}`}`;
+}
+
+/** How often the journal is read while it is followed, in milliseconds. */
+const FOLLOW_MS = 500;
+const ENDED: ReadonlySet<string> = new Set(['succeeded', 'failed', 'cancelled']);
+
+function logs(input: CommandInput): Promise<ExitCode> {
+  const { options, terminal } = input;
+  const id = demandId(input);
+  const follow = options.flag('follow');
+  // What is followed has no other end than its own.
+  const seconds = follow ? Number.POSITIVE_INFINITY : LOOK_SECONDS;
+  return atDesk(input, 2, seconds, async ({ ask }) => {
+    for (let shown = 0; ; await systemClock.sleep(FOLLOW_MS)) {
+      const { events, status } = await ask((director) => director.deployment(id));
+      for (const line of events.slice(shown))
+        terminal.data(terminal.isJson ? JSON.stringify(line) : journalText(line, terminal.dataPaint));
+      shown = events.length;
+      if (!follow) return EXIT.done;
+      if (ENDED.has(status)) return status === 'succeeded' ? EXIT.done : EXIT.failed;
+    }
+  });
+}

@@ -1,0 +1,65 @@
+/** Brings a stack back to an earlier version of its state, by the director; tells how it goes from the journal. */
+import type { DeploymentReport, DirectorEvent } from '@service-director/shared/contract/event.ts';
+import type { RunContext } from './context.ts';
+import { openDesk } from './desk.ts';
+import type { CommandDetail } from './director-http.ts';
+import type { Emit, Summary } from './event.ts';
+import { eventOf } from './news.ts';
+import { commandSeconds } from './phases/command.ts';
+import { inPhase, summarize } from './up.ts';
+
+export interface RollbackOptions {
+  /** What goes back: the stack of a dataflow, or of the deployment that is to be undone. */
+  readonly subject: { readonly dataflow: string } | { readonly deployment: string };
+  /** Default: the version before that of the deployment, or before the newest. */
+  readonly toVersion?: number | undefined;
+  /** For the history. */
+  readonly reason: string;
+  /** Plan, and change nothing. */
+  readonly dryRun?: boolean;
+}
+
+export interface RollbackResult {
+  readonly deployments: readonly DeploymentReport[];
+  readonly summary: Summary;
+}
+
+export async function rollback(context: RunContext, options: RollbackOptions): Promise<RollbackResult> {
+  return inPhase('rollback', () => goBack(context, options), context);
+}
+
+async function goBack(
+  context: RunContext,
+  { subject, toVersion, reason, dryRun = false }: RollbackOptions,
+): Promise<RollbackResult> {
+  const desk = await openDesk(context);
+  const data = {
+    ...context.wishes,
+    ...('dataflow' in subject ? { ...subject, scope: desk.scope } : subject),
+    ...(toVersion === undefined ? {} : { to_version: toVersion }),
+    reason,
+    dry_run: dryRun,
+    timeout_seconds: commandSeconds(context),
+  };
+  const answer = await desk.tell('rollback', data, teller(context.emit));
+  return { deployments: answer.deployments, summary: summarize([answer], {}, context) };
+}
+
+/** Tells what is new since it was called before, as the director tells it while it happens. */
+export function teller(emit: Emit): (detail: CommandDetail) => void {
+  const told = new Set<string>();
+  const tell = (event: DirectorEvent, at = ''): void => {
+    const fact = JSON.stringify([at, event]);
+    if (!told.has(fact)) emit({ type: 'director', id: fact, event });
+    told.add(fact);
+  };
+  return ({ id, deployments, events }) => {
+    for (const { id: deployment, stack, plan } of deployments)
+      if (plan) tell({ type: 'planned', command: id, deployment, stack, plan });
+    for (const [index, line] of events.entries()) {
+      if (line.type === 'finish' && line.result === 'unchanged') continue;
+      const deployment = deployments.find((one) => one.stack === line.stack)?.id ?? '';
+      tell(eventOf(line, id, deployment, events.slice(0, index)), line.at);
+    }
+  };
+}

@@ -1,0 +1,150 @@
+/** Stacks over HTTP: which there are, how each stands, how it came to that, and who asked for it. */
+import type { AuditTrail, History } from '@service-director/shared/contract/state.ts';
+import { timestamp } from '@service-director/shared/kit/clock.ts';
+import type { UnitState } from '@service-director/shared/model/state.ts';
+import { type StackId, stackOf } from '@service-director/shared/model/unit.ts';
+import { Router } from 'express';
+import { holdingOf, readValue, surroundingsOf } from '../deployments/reading.ts';
+import { auditLineOf, lockOf, type Surroundings, stateOf, versionsOf } from '../deployments/views.ts';
+import { verifyChain } from '../store/audit.ts';
+import { listAll } from '../store/list-all.ts';
+import {
+  type AuditHead,
+  type AuditRecord,
+  type DeploymentRecord,
+  keys,
+  type LockRecord,
+  type StackRecord,
+  type VersionRecord,
+} from '../store/records.ts';
+import type { Store } from '../store/store.ts';
+import { Problem } from './problem.ts';
+import { limitOf } from './query.ts';
+
+const VERSIONS = 10;
+const MOST_VERSIONS = 1_000;
+const AUDIT_ROWS = 100;
+const MOST_AUDIT_ROWS = 10_000;
+/** Characters; nothing longer was ever kept. */
+const LONGEST_NAME = 300;
+
+export function stackRoutes({ store }: { store: Store }): Router {
+  const router = Router();
+
+  router.get('/stacks', async (_request, response) => {
+    const [stacks, units, locks] = await Promise.all([
+      listAll<StackRecord>(store, { collection: 'stacks' }),
+      listAll<UnitState>(store, { collection: 'units' }),
+      listAll<LockRecord>(store, { collection: 'locks' }),
+    ]);
+    const counts = Map.groupBy(units, ({ id }) => id.split('//')[0]);
+    const lockBy = new Map(locks.map(({ value }) => [value.stack, value]));
+    const told = stacks.map(({ value: stack }) =>
+      entryOf(stack, counts.get(stack.stack)?.length ?? 0, lockBy.get(stack.stack), store),
+    );
+    response.json({ stacks: await Promise.all(told) });
+  });
+
+  router.get('/stacks/:scope/:dataflow', async (request, response) => {
+    const record = await demandStack(request.params, store);
+    const { stack } = record;
+    const [around, units] = await Promise.all([
+      surroundingsOf(stack, store),
+      listAll<UnitState>(store, { collection: 'units', prefix: `${stack}//` }),
+    ]);
+    const states = units.map(({ value }) => value);
+    response.json(stateOf(around.stack ?? record, around, await holdingOf(around, store), states));
+  });
+
+  router.get('/stacks/:scope/:dataflow/history', async (request, response) => {
+    const limit = limitOf(request, VERSIONS, MOST_VERSIONS);
+    const { stack, version } = await demandStack(request.params, store);
+    response.json(await historyOf(stack, version, limit, store));
+  });
+
+  router.get('/stacks/:scope/:dataflow/audit', async (request, response) => {
+    const limit = limitOf(request, AUDIT_ROWS, MOST_AUDIT_ROWS);
+    const { stack } = await demandStack(request.params, store);
+    response.json(await auditOf(stack, limit, store));
+  });
+
+  return router;
+}
+
+/** A line of the list of stacks. */
+async function entryOf(stack: StackRecord, units: number, byHand: LockRecord | undefined, store: Store) {
+  const around: Surroundings = { stack, lock: byHand, queue: [] };
+  const lock = lockOf(around, await holdingOf(around, store));
+  const { lease } = stack;
+  return {
+    stack: stack.stack,
+    scope: stack.scope,
+    dataflow: stack.dataflow,
+    version: stack.version,
+    units,
+    locked: lock !== undefined,
+    ...(lock ? { lock } : {}),
+    ...(lease ? { lease: { deployment: lease.deployment, heartbeat_at: timestamp(lease.heartbeatAt) } } : {}),
+  };
+}
+
+async function historyOf(stack: StackId, current: number, limit: number, store: Store): Promise<History> {
+  const found = await store.list<VersionRecord>({
+    collection: 'versions',
+    prefix: `${stack}/`,
+    order: 'descending',
+    limit,
+  });
+  const rows = found.map(({ value }) => value);
+  const untold = rows.filter(({ operation }) => operation === undefined);
+  const made = await Promise.all(
+    untold.map(({ deployment }) => readValue<DeploymentRecord>(keys.deployment(deployment), store)),
+  );
+  const deployments = new Map(made.flatMap((record) => (record ? [[record.id, record]] : [])));
+  return { stack, versions: versionsOf(current, rows, deployments) };
+}
+
+/** The newest rows, oldest first; the whole of the trail is checked. */
+async function auditOf(stack: StackId, limit: number, store: Store): Promise<AuditTrail> {
+  const { rows, head } = await trailOf(stack, store);
+  const broken = verifyChain(rows, head);
+  return {
+    stack,
+    intact: broken === undefined,
+    ...(broken === undefined ? {} : { broken_at: broken }),
+    entries: rows.slice(-limit).map(auditLineOf),
+  };
+}
+
+/** Read again when somebody added to it meanwhile: rows and head must be of one moment. */
+async function trailOf(
+  stack: StackId,
+  store: Store,
+): Promise<{ rows: readonly AuditRecord[]; head: AuditHead | undefined }> {
+  for (;;) {
+    const head = await store.get<AuditHead>(keys.auditHead(stack));
+    const found = await listAll<AuditRecord>(store, { collection: 'audit', prefix: `${stack}/` });
+    const now = await store.get<AuditHead>(keys.auditHead(stack));
+    if (head?.version === now?.version) return { rows: found.map(({ value }) => value), head: head?.value };
+  }
+}
+
+/** Throws a Problem 404 that names those that there are. */
+async function demandStack(
+  { scope, dataflow }: { readonly scope: string; readonly dataflow: string },
+  store: Store,
+): Promise<StackRecord> {
+  const name = stackOf({ scope, dataflow });
+  const found =
+    name.length <= LONGEST_NAME ? await readValue<StackRecord>(keys.stack(name), store) : undefined;
+  // Of a name with slashes in it another part may be the scope.
+  if (found?.scope === scope && found.dataflow === dataflow) return found;
+  const stacks = await listAll<StackRecord>(store, { collection: 'stacks' });
+  const known = stacks.map(({ value }) => value.stack);
+  throw new Problem(
+    404,
+    'Not found',
+    `There is no stack ${name}`,
+    known.length > 0 ? `known are: ${known.join(', ')}` : 'nothing was set up here yet: run conductor up',
+  );
+}

@@ -1,0 +1,46 @@
+/**
+ * The audit trail of a stack: who asked, who approved, what changed.
+ *
+ * Each row has in its hash that of the row before, and the newest is noted beside them: a row that is changed,
+ * taken out or taken off the end shows.
+ */
+import { canonicalJson, sha256 } from '@service-director/shared/kit/hash.ts';
+import type { StackId } from '@service-director/shared/model/unit.ts';
+import { type AuditHead, type AuditRecord, keys } from './records.ts';
+import type { Store, Write } from './store.ts';
+
+export type Fact = Omit<AuditRecord, 'stack' | 'sequence' | 'hash'>;
+
+/** The writes that add facts to the trail, as it is now: in conflict with whoever adds at the same time. */
+export async function auditWrites(stack: StackId, facts: readonly Fact[], store: Store): Promise<Write[]> {
+  if (facts.length === 0) return [];
+  const found = await store.get<AuditHead>(keys.auditHead(stack));
+  let head: AuditHead = found?.value ?? BEGINNING;
+  const rows = facts.map((fact): Write => {
+    const row = link(head, stack, fact);
+    head = { sequence: row.sequence, hash: row.hash };
+    return { type: 'put', key: keys.audit(stack, row.sequence), value: row, if: 'absent' };
+  });
+  return [...rows, { type: 'put', key: keys.auditHead(stack), value: head, if: found?.version ?? 'absent' }];
+}
+
+/** The sequence of the first row that does not follow from those before it; undefined when all do. Rows oldest first. */
+export function verifyChain(rows: readonly AuditRecord[], head: AuditHead | undefined): number | undefined {
+  let before = BEGINNING;
+  for (const row of rows) {
+    const { hash, sequence, stack, ...fact } = row;
+    const expected = link(before, stack, fact);
+    if (sequence !== expected.sequence) return expected.sequence;
+    if (hash !== expected.hash) return sequence;
+    before = { sequence, hash };
+  }
+  const isWhole = before.sequence === (head?.sequence ?? 0) && before.hash === (head?.hash ?? BEGINNING.hash);
+  return isWhole ? undefined : before.sequence + 1;
+}
+
+const BEGINNING: AuditHead = { sequence: 0, hash: '' };
+
+function link(before: AuditHead, stack: StackId, fact: Fact): AuditRecord {
+  const row = { ...fact, stack, sequence: before.sequence + 1 };
+  return { ...row, hash: sha256(`${before.hash}\n${canonicalJson(row)}`) };
+}
