@@ -121,6 +121,25 @@ describe('in order', () => {
     ]);
   });
 
+  test('status where not even projects can be read: one line, and what to type', async () => {
+    const rule = {
+      api: 'cloudresourcemanager',
+      method: 'GetProject',
+      error: 'PERMISSION_DENIED',
+      message: `Cloud Resource Manager API has not been used in project ${PROJECT} before or it is disabled.`,
+    };
+    const setFaults = (...rules: object[]) =>
+      fetch(`${cloud.origin}/_local/faults`, { method: 'PUT', body: JSON.stringify(rules) });
+    expect((await setFaults(rule)).ok).toBe(true);
+    const { code, stderr } = await cloud.call('status');
+    await setFaults();
+    expect(code).toBe(77);
+    expect(stderr).toContain(
+      `error: The APIs of the project ${PROJECT} are not enabled yet, and nothing is up\n`,
+    );
+    expect(stderr).toContain('gcloud services enable cloudresourcemanager.googleapis.com');
+  });
+
   test('down takes away what an up made that broke off before there was a director', async () => {
     expect(await cloud.call('up', '--only', 'preflight,identities')).toMatchObject({ code: 0 });
     expect((await accounts()).sort()).toEqual(['service-director', 'service-director-build', 'steps-api']);

@@ -21,9 +21,10 @@ const server = createServer((request, response) => {
   else if (request.url === '/health' || request.url === '/healthz') {
     response.once('close', begin);
     answer(response, 200, { status: 'ok' });
-  } else if (request.url === '/ready' || request.url === '/readyz')
+  } else if (request.url === '/ready' || request.url === '/readyz') {
+    response.once('close', begin);
     answer(response, 503, { ready: false, problems: heldUpBy ?? { director: 'starting' } });
-  else if (heldUpBy) putOff(response);
+  } else if (heldUpBy) putOff(response);
   else waiting.push([request, response]);
 });
 

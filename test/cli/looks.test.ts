@@ -429,7 +429,7 @@ describe('logs', () => {
 
   test.each([
     [['logs', 'look-ipa'], 'There is no service "look-ipa"; did you mean "look-api"?'],
-    [['logs'], 'The name of a service is missing'],
+    [['logs'], 'Which service? Known are: look-api, look-web'],
     [['logs', 'look-api', '--limit', '0'], '--limit 0 is no number from 1 to 1000'],
     [['logs', 'look-api', '--limit', '1e4'], '--limit 1e4 is no number from 1 to 1000'],
   ])('%j is refused as usage', async (argv, message) => {
@@ -512,7 +512,7 @@ test.each([
   expect(code).toBe(69);
   expect(stdout).toBe('');
   expect(stderr).toBe(
-    `error: No local cloud runs in ${dir}\n  fix: conductor local start, or conductor up --local\n`,
+    `error: No local cloud runs in ${dir}\n  fix: conductor local start --dir ${dir}, or conductor up --local-dir ${dir} --local\n`,
   );
   expect(existsSync(dir)).toBe(false);
 });

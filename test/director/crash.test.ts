@@ -69,6 +69,7 @@ describe('killed at twenty moments of a set-up and a deploy', () => {
       ...(unit as object),
       outputs: undefined,
       fingerprint: undefined,
+      changedAt: undefined,
     }));
     const inventory = await inventoryOf(world, `${run}-`);
     return comparable(

@@ -110,7 +110,9 @@ test('a command that cannot be written down is pushed again, and then done once'
   db.exec('PRAGMA busy_timeout = 10000; ALTER TABLE documents RENAME TO elsewhere');
   await world.send('dataflow-setup', 'again.setup', { architecture: { document: topicOnly('again') } });
   await until(() =>
-    expect(director.output().match(/a request failed .*cannot be (read|written)/g)?.length).toBeGreaterThan(1),
+    expect(director.output().match(/a request failed .*cannot be (read|written)/g)?.length).toBeGreaterThan(
+      1,
+    ),
   );
   expect(world.recorder.about('again.setup')).toEqual([]);
   db.exec('ALTER TABLE elsewhere RENAME TO documents');

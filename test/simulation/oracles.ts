@@ -101,7 +101,7 @@ export function watch({ database, broker, cloud, protectedPaths }: Watched): Ora
   const open = new Map<string, Set<UnitId>>();
   const late = new Set<string>();
   const removals = new Map<string, number>();
-  /** Removed by hand, or by a call that its sender had given up. */
+  /** Removed by hand, by a call that its sender had given up, or in a way that shows late: who looks then, errs. */
   const taken = new Set<string>();
   const count = (what: Rare): void => void sometimes.set(what, (sometimes.get(what) ?? 0) + 1);
   const demand = (holds: boolean, invariant: string, detail: string): void => {
@@ -338,7 +338,8 @@ export function watch({ database, broker, cloud, protectedPaths }: Watched): Ora
     if (verb === 'remove') {
       removals.set(path, effectAt);
       late.delete(path);
-      if (process === 'hand' || effectAt - sentAt >= LATE_MS) taken.add(path);
+      const isBlameless = process === 'hand' || effectAt - sentAt >= LATE_MS || cloud.isShownLate(path);
+      if (isBlameless) taken.add(path);
     }
     if (verb !== 'create' || effectAt - sentAt < LATE_MS || (removals.get(path) ?? -1) < sentAt) return;
     late.add(path);
@@ -411,7 +412,8 @@ export function watch({ database, broker, cloud, protectedPaths }: Watched): Ora
   /** What a stack found, or made, and others may give up, is still there. */
   function demandShared(): void {
     for (const { id, value } of database.list<UnitState>({ collection: 'units', limit: 100_000 })) {
-      const isMade = value.kind === 'service-account' && value.outputs.uid !== undefined;
+      // A stack that was giving it up may have removed it, and not have lived to say so.
+      const isMade = value.kind === 'service-account' && value.outputs.uid !== undefined && !value.leaving;
       if (isMade && !taken.has(value.id))
         demand(cloud.thing(value.id) !== undefined, 'what another stack uses is not removed', id);
     }

@@ -90,6 +90,8 @@ export interface SimCloud {
   thing(path: string): Thing | undefined;
   things(): Thing[];
   bindings(path: string): readonly Binding[];
+  /** Whether somebody may still see what was there before the newest write. */
+  isShownLate(path: string): boolean;
   /** Every mutating call, oldest first. */
   readonly audit: readonly Audit[];
   /** Called when a call has its effect. What it throws ends the run. */
@@ -370,6 +372,7 @@ export function simCloud(sim: Simulation): SimCloud {
     thing: (path) => entries.get(path)?.thing,
     things: () => [...entries.values()].flatMap(({ thing }) => (thing ? [thing] : [])),
     bindings: (path) => policyOf(path)?.bindings ?? [],
+    isShownLate: (path) => (entries.get(path)?.showsAt ?? 0) > sim.now(),
     audit,
     onEffect: (listener) => void listeners.push(listener),
     edit(path, fields) {

@@ -90,12 +90,17 @@ async function report(sum: Tally, crew: Crew, options: Options): Promise<boolean
 }
 
 function print({ json }: Options, report: object, text: string): void {
-  process.stdout.write(json ? `${JSON.stringify(report, undefined, 2)}\n` : `${text}\n`);
+  const plain = (_key: string, value: unknown): unknown => (value instanceof Set ? [...value] : value);
+  process.stdout.write(json ? `${JSON.stringify(report, plain, 2)}\n` : `${text}\n`);
 }
 
 function meter(): (sum: Tally) => void {
   let last = performance.now();
+  let failures = 0;
   return (sum) => {
+    for (const { story, violation } of sum.found.slice(failures))
+      say(`seed ${story.seed}: ${violation?.invariant}`);
+    failures = sum.found.length;
     const now = performance.now();
     if (now - last < TELLING_MS) return;
     last = now;

@@ -17,10 +17,11 @@ test(`${SEEDS} seeds, each twice: all holds, and the second run is the first`, {
   timeout: PATIENCE_MS,
 }, async () => {
   await using crew = hire({ jobs: JOBS });
+  const started = performance.now();
   const sum = await playSeeds(0, SEEDS, crew);
   const [failing] = sum.found;
   expect(failing && storyOf(await shrink(failing, crew))).toBeUndefined();
-  const { runs, sites, never } = print(sum);
+  const { runs, sites, never } = print(sum, (performance.now() - started) / 1_000);
   expect(runs).toBe(2 * SEEDS);
   // Nearly all that can go wrong did, and every rare path was taken.
   expect(sites.hit / sites.reachable).toBeGreaterThan(0.8);
@@ -31,17 +32,18 @@ test('one seed, with a crash before and after every call of a director', {
   timeout: PATIENCE_MS,
 }, async () => {
   await using crew = hire({ jobs: JOBS });
+  const started = performance.now();
   const sum = await sweep(SWEPT_SEED, crew);
   const [failing] = sum.found;
   expect(failing && storyOf(await shrink(failing, crew))).toBeUndefined();
-  const { runs, crashes } = print(sum);
+  const { runs, crashes } = print(sum, (performance.now() - started) / 1_000);
   // The calm one is played twice, and in every other there is one crash.
   expect(runs).toBeGreaterThan(500);
   expect(crashes).toBe(runs - 2);
 });
 
-function print(sum: Tally): ReturnType<Tally['summary']> {
-  const summary = sum.summary(0);
+function print(sum: Tally, seconds: number): ReturnType<Tally['summary']> {
+  const summary = sum.summary(seconds);
   process.stdout.write(`${told(summary)}\n`);
   return summary;
 }

@@ -34,8 +34,18 @@ export async function findWorld(context: RunContext): Promise<World> {
         cause: error,
       });
     }
+    if (known.reason === 'api-disabled') throw closedProject(id, error);
     throw Failure.from(error, `the project ${id}`);
   }
+}
+
+/** Not even the APIs through which the others are enabled: nothing can be up. */
+function closedProject(id: string, cause: unknown): Failure {
+  return new Failure(`The APIs of the project ${id} are not enabled yet, and nothing is up`, {
+    exitCode: EXIT.denied,
+    fix: `run gcloud services enable cloudresourcemanager.googleapis.com serviceusage.googleapis.com --project=${id}, then conductor up`,
+    cause,
+  });
 }
 
 /** A run makes it on the local cloud; whoever only looks may find none. */

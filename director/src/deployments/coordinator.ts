@@ -222,6 +222,7 @@ export function coordinator(options: CoordinatorOptions): Coordinator {
           value,
           if: version,
         })),
+        'soon',
       );
       for (const { value } of shown) tell(value);
     } catch (error) {

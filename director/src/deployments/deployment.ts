@@ -119,7 +119,8 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
       ...inputs,
       priors,
       engine: context.engine,
-      journal: open,
+      // What an earlier plan finished may be something else in this one.
+      journal: plan === record.plan ? open : { ...open, finished: () => new Map() },
       clock,
       emit: open.tell,
       isComing: (unit) => isComing(unit, inputs, record, store),

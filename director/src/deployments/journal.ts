@@ -7,7 +7,7 @@ import type { UnitState } from '@service-director/shared/model/state.ts';
 import type { UnitId } from '@service-director/shared/model/unit.ts';
 import type { Tenure } from '../protocol/drive-run.ts';
 import type { DeploymentRecord, JournalEntry, VersionRecord } from '../store/records.ts';
-import { lineOf, summaryOf } from './report.ts';
+import { lineOf, outcomeOf, summaryOf } from './report.ts';
 
 export interface DeploymentJournal extends Journal {
   /** What this deployment changed, by unit, over all processes that worked on it. */
@@ -45,12 +45,18 @@ export function openJournal({
   const changes = new Map<UnitId, { before?: UnitState; after?: UnitState }>();
   const known = new Map(states);
   const begun = new Set<UnitId>();
+  const finished = new Map<UnitId, UnitOutcome>();
   let hasBegun = false;
   for (const entry of tenure.entries) {
-    if (entry.type === 'intend') begun.add(entry.unit);
+    if (entry.type === 'intend') {
+      begun.add(entry.unit);
+      finished.delete(entry.unit);
+    }
     if (entry.type === 'intend' || entry.type === 'finish') hasBegun = true;
     if (entry.type !== 'finish') continue;
     begun.delete(entry.unit);
+    const outcome = outcomeOf(entry.line, entry.after);
+    if (outcome) finished.set(entry.unit, outcome);
     // What was kept, or failed without a trace, changed nothing.
     if (entry.before ?? entry.after) noteChange(entry.unit, entry.before, entry.after);
   }
@@ -73,6 +79,7 @@ export function openJournal({
 
   return {
     begun: () => begun,
+    finished: () => finished,
     hasBegun: () => hasBegun,
     changes: () => [...changes].map(([unit, change]) => ({ unit, ...change })),
 
@@ -87,7 +94,10 @@ export function openJournal({
         announce({ type: 'status', command, deployment: id, stack, status: change.status });
     },
 
-    keep: (unit, state) => tenure.note([], { units: [{ unit, state }] }),
+    async keep(unit, state) {
+      await tenure.note([], { units: [{ unit, state }] });
+      known.set(unit, state);
+    },
 
     intend(unit, action) {
       hasBegun = true;
@@ -98,16 +108,14 @@ export function openJournal({
       if (isPostponed(outcome)) return;
       const before = known.get(unit);
       const isNews = contentOf(before) !== contentOf(after);
-      const isChange = contentOf(kept(before)) !== contentOf(kept(after));
       const line = lineOf(unit, outcome);
       if (!isNews && line.result === 'unchanged') return;
-      const states = {
-        ...(before ? { before: kept(before) } : {}),
-        ...(after ? { after: kept(after) } : {}),
-      };
-      const entry = { ...at(), type: 'finish', unit, line, seconds, ...(isChange ? states : {}) } as const;
-      await tenure.note([entry], isNews ? { units: [{ unit, state: after }] } : {});
-      if (isChange) noteChange(unit, kept(before), kept(after));
+      const change = changeOf(before, after);
+      const entry: JournalEntry = { ...at(), type: 'finish', unit, line, seconds, ...change };
+      const changedAt = change ? clock.now() : (before?.changedAt ?? 0);
+      const row = { unit, state: after && { ...after, changedAt } };
+      await tenure.note([entry], isNews ? { units: [row] } : {});
+      if (change) noteChange(unit, change.before, change.after);
       if (after) known.set(unit, after);
       else known.delete(unit);
     },
@@ -136,6 +144,16 @@ export function openJournal({
   };
 }
 
+/** What it was and what it is, as a version tells it; undefined where that is the same. */
+function changeOf(
+  before: UnitState | undefined,
+  after: UnitState | undefined,
+): { readonly before?: UnitState; readonly after?: UnitState } | undefined {
+  const [was, is] = [kept(before), kept(after)];
+  if (contentOf(was) === contentOf(is)) return undefined;
+  return { ...(was ? { before: was } : {}), ...(is ? { after: is } : {}) };
+}
+
 /** Without the mark that it is being given up: that is between stacks, and no version's. */
 function kept<State extends UnitState | undefined>(state: State): State {
   if (!state) return state;
@@ -143,7 +161,7 @@ function kept<State extends UnitState | undefined>(state: State): State {
   return rest as State;
 }
 
-/** States of the first release have no fingerprint: that alone is no change. */
+/** States of the first release have no fingerprint and no time: that alone is no change. */
 function contentOf(state: UnitState | undefined): string {
-  return JSON.stringify({ ...state, fingerprint: undefined });
+  return JSON.stringify({ ...state, fingerprint: undefined, changedAt: undefined });
 }

@@ -49,7 +49,8 @@ export function outbox({ store, bus, clock, random, onTrouble }: OutboxOptions):
         return { type: 'published' };
       }
       case 'forget':
-        await store.commit([ask.write]);
+        // Forgotten by the machine it is published again, under the same id.
+        await store.commit([ask.write], 'soon');
         return { type: 'forgotten' };
       case 'wait':
         await clock.sleep(Math.max(50, backoffMs(ask.attempt, BACKOFF, random)));

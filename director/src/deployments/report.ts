@@ -59,6 +59,24 @@ const PAST = {
   delete: 'deleted',
 } as const satisfies Record<Change['action'], string>;
 
+/** The outcome of which the journal tells, where it was a good one. */
+export function outcomeOf({ result }: UnitLine, after: UnitState | undefined): UnitOutcome | undefined {
+  if (!after && result !== 'deleted') return undefined;
+  const outputs = after?.outputs ?? {};
+  switch (result) {
+    case 'created':
+      return { status: 'done', change: { action: 'create' }, outputs };
+    case 'updated':
+      return { status: 'done', change: { action: 'update', fields: [] }, outputs };
+    case 'replaced':
+      return { status: 'done', change: { action: 'replace', because: 'it was planned so' }, outputs };
+    case 'deleted':
+      return { status: 'done', change: { action: 'delete' }, outputs };
+    default:
+      return undefined;
+  }
+}
+
 export function reportOf(record: DeploymentRecord): DeploymentReport {
   const { id, stack, operation, status, version, plan, units = [], urls = {}, error } = record;
   const { toVersion, rolledBackBy } = record;

@@ -1,4 +1,5 @@
 /** What several stacks use: accounts and grants stay for as long as one of them does, and what one awaits another may be making. */
+import type { LettingGo } from '@service-director/shared/engine/apply.ts';
 import type { Clock } from '@service-director/shared/kit/clock.ts';
 import {
   bindingKey,
@@ -111,8 +112,8 @@ export async function letGo(
   record: DeploymentRecord,
   store: Store,
   note: (unit: UnitId, state: UnitState) => Promise<void>,
-): Promise<string | UnitState> {
-  if (!isShared(state)) return state;
+): Promise<LettingGo> {
+  if (!isShared(state)) return { goes: state };
   const mine = await store.get<UnitState>(keys.unit(record.stack, state.id));
   // Marked, not forgotten: whoever goes on after a crash must still know of it.
   if (mine) await note(state.id, { ...mine.value, leaving: true });
@@ -122,14 +123,14 @@ export async function letGo(
   ]);
   const users = others.filter(({ value }) => value.id === state.id);
   const joiner = shares.find(({ value }) => value.unit === state.id && value.stack !== record.stack);
-  if (joiner) return `${joiner.value.stack} is about to use it`;
-  if (state.kind === 'grants')
-    return withoutBindings(
-      state,
-      users.map(({ value }) => value),
-    );
+  // It may still come to nothing there, and then somebody has to own it.
+  if (joiner) return { staysWithUs: `${joiner.value.stack} is about to use it` };
+  if (state.kind === 'grants') {
+    const held = users.map(({ value }) => value);
+    return { goes: withoutBindings(state, held) };
+  }
   const [user] = users;
-  return user ? `${user.id.split('//')[0]} uses it too` : state;
+  return user ? { staysWithOthers: `${user.id.split('//')[0]} uses it too` } : { goes: state };
 }
 
 /** What other stacks of the scope have and do not give up. */

@@ -163,9 +163,9 @@ export function driveRun(identity: Identity, reach: RunReach): RunningRun {
     }
   }
 
-  async function write({ writes }: Extract<RunAsk, { type: 'commit' }>): Promise<RunEvent> {
+  async function write({ writes, durability }: Extract<RunAsk, { type: 'commit' }>): Promise<RunEvent> {
     try {
-      await store.commit(writes);
+      await store.commit(writes, durability);
       return { type: 'written' };
     } catch (error) {
       if (error instanceof Conflict) return { type: 'conflict', key: error.key };

@@ -26,7 +26,7 @@ import {
   type StackRecord,
   type Word,
 } from '../store/records.ts';
-import type { Key, Stored, Write } from '../store/store.ts';
+import type { Durability, Key, Stored, Write } from '../store/store.ts';
 
 /** How long a lease holds without a heartbeat, and how often it beats. Milliseconds. */
 export const LEASE_MS = 20_000;
@@ -99,7 +99,8 @@ export type RunEvent =
 
 export type RunAsk =
   | { readonly type: 'look' }
-  | { readonly type: 'commit'; readonly writes: readonly Write[] }
+  /** `soon`: nothing was promised with it that the loss of the machine would break. */
+  | { readonly type: 'commit'; readonly writes: readonly Write[]; readonly durability: Durability }
   | { readonly type: 'reread' }
   /** Nothing, until something is noted, beats or ends. */
   | { readonly type: 'idle' }
@@ -267,6 +268,7 @@ function goOn(run: Run): Run {
         stack: free,
         record: { ...held.record, ...ending.record },
         entries: ending.entries,
+        lasts: true,
         writes: [{ type: 'delete', key: keys.queue(held.record), if: 'any' }, ...ending.writes],
       });
     }
@@ -290,6 +292,7 @@ function conclude(run: Run, conclusion: Conclusion): Run {
       record: conclusion.record,
       entries: conclusion.entries,
       writes: conclusion.writes,
+      lasts: true,
     },
   );
 }
@@ -300,72 +303,66 @@ interface Commit {
   readonly record?: DeploymentRecord;
   readonly entries?: readonly JournalEntry[];
   readonly writes?: readonly Write[];
+  /** Whether somebody is told of it. */
+  readonly lasts?: true;
 }
 
 /** All that was noted, and this, under the condition that the lease is still ours. */
 function commit(run: Run, more: Commit): Run {
-  const { identity, noted } = run;
-  const held = run.held;
+  const { identity, noted, held } = run;
   if (!held) return run;
   const stackKey = keys.stack(identity.stack);
   const condition = held.stackVersion === 0 ? 'absent' : held.stackVersion;
-  const writes: Write[] = [
-    more.stack
-      ? { type: 'put', key: stackKey, value: more.stack, if: condition }
-      : { type: 'check', key: stackKey, if: condition },
-  ];
-  let { sequence } = held;
-  const append = (entry: JournalEntry): void => {
-    sequence += 1;
-    writes.push({
-      type: 'put',
-      key: keys.journal(identity.deployment, sequence),
-      value: entry,
-      if: 'absent',
-    });
+  const stack: Write = more.stack
+    ? { type: 'put', key: stackKey, value: more.stack, if: condition }
+    : { type: 'check', key: stackKey, if: condition };
+  const entries = [...noted.flatMap((note) => note.entries), ...(more.entries ?? [])];
+  const changes = noted.flatMap((note) => note.record ?? []);
+  const writesRecord = more.record !== undefined || changes.length > 0;
+  const record = more.record ?? Object.assign({}, held.record, ...changes);
+  const own: Write = {
+    type: 'put',
+    key: keys.deployment(identity.deployment),
+    value: record,
+    if: held.recordVersion,
   };
-  let record = held.record;
-  let writesRecord = false;
-  // Of several states of one unit the last counts.
-  const units = new Map<UnitId, UnitState | undefined>();
-  for (const note of noted) {
-    for (const entry of note.entries) append(entry);
-    for (const { unit, state } of note.units ?? []) units.set(unit, state);
-    if (!note.record) continue;
-    record = { ...record, ...note.record };
-    writesRecord = true;
-  }
-  for (const [unit, state] of units) {
-    const key = keys.unit(identity.stack, unit);
-    writes.push(state ? { type: 'put', key, value: state, if: 'any' } : { type: 'delete', key, if: 'any' });
-  }
-  for (const entry of more.entries ?? []) append(entry);
-  if (more.record) {
-    record = more.record;
-    writesRecord = true;
-  }
-  if (writesRecord)
-    writes.push({
-      type: 'put',
-      key: keys.deployment(identity.deployment),
-      value: record,
-      if: held.recordVersion,
-    });
-  writes.push(...(more.writes ?? []));
+  const writes = [
+    stack,
+    ...entries.map((value, at): Write => {
+      const key = keys.journal(identity.deployment, held.sequence + at + 1);
+      return { type: 'put', key, value, if: 'absent' };
+    }),
+    ...unitWrites(identity.stack, noted),
+    ...(writesRecord ? [own] : []),
+    ...(more.writes ?? []),
+  ];
   const next = {
     stack: more.stack ?? held.stack,
     record,
-    sequence,
+    sequence: held.sequence + entries.length,
     writesStack: more.stack !== undefined,
     writesRecord,
   };
+  // A claim, or a heartbeat: lost with the machine, so is the process that it was for.
+  const durability = noted.length === 0 && !more.lasts ? 'soon' : 'now';
   return {
     ...run,
     held: { ...held, next },
     writing: noted,
     noted: [],
-    asked: { type: 'commit', writes },
+    asked: { type: 'commit', writes, durability },
   };
+}
+
+/** Of several states of one unit the last counts. */
+function unitWrites(stack: StackId, noted: readonly Note[]): Write[] {
+  const last = new Map(
+    noted.flatMap(({ units = [] }) => units.map(({ unit, state }) => [unit, state] as const)),
+  );
+  return [...last].map(([unit, state]): Write => {
+    const key = keys.unit(stack, unit);
+    return state ? { type: 'put', key, value: state, if: 'any' } : { type: 'delete', key, if: 'any' };
+  });
 }
 
 function written(run: Run): Stepped {

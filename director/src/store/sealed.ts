@@ -129,8 +129,8 @@ export function sealedStore(
       return Promise.all(found.map((stored) => opened<T>(query.collection, stored)));
     },
 
-    async commit(writes) {
-      await store.commit(await Promise.all(writes.map(sealWrite)));
+    async commit(writes, durability) {
+      await store.commit(await Promise.all(writes.map(sealWrite)), durability);
     },
 
     close: () => store.close(),

@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import {
   Conflict,
+  type Durability,
   INDEXED,
   type Key,
   type Query,
@@ -50,6 +51,14 @@ export function sqliteStore({ path, mostBytes }: SqliteOptions): Store {
     if (!holds) throw new Conflict(key);
   }
 
+  let synced: Durability = 'now';
+  /** The log of writes is a prefix of all that was written: the next commit that is synced takes with it those that were not. */
+  function sync(durability: Durability): void {
+    if (durability === synced) return;
+    db.exec(`PRAGMA synchronous = ${durability === 'now' ? 'FULL' : 'NORMAL'}`);
+    synced = durability;
+  }
+
   function write(change: Write): void {
     demand(change.key, change.if);
     const { collection, id } = change.key;
@@ -69,9 +78,10 @@ export function sqliteStore({ path, mostBytes }: SqliteOptions): Store {
       return rows.map((row) => stored<T>(String(row.id), row));
     },
 
-    async commit(writes) {
+    async commit(writes, durability = 'now') {
       if (writes.length === 0) return;
       try {
+        sync(durability);
         db.exec('BEGIN IMMEDIATE');
       } catch (error) {
         throw failure('written', error);

@@ -62,11 +62,17 @@ export const INDEXED = {
   deployments: ['status', 'stack', 'command'],
 } as const satisfies Partial<Record<Collection, readonly string[]>>;
 
+/**
+ * When a commit must outlive the machine: `now`, before it resolves; `soon`, with the next that must. What is lost with
+ * a machine is always the end: nothing later stays that came after it. Default `now`. That a process dies loses nothing.
+ */
+export type Durability = 'now' | 'soon';
+
 export interface Store {
   get<T>(key: Key): Promise<Stored<T> | undefined>;
   list<T>(query: Query): Promise<Stored<T>[]>;
   /** All writes or none. Rejects with Conflict when a condition does not hold, with StoreFailure when it cannot write. */
-  commit(writes: readonly Write[]): Promise<void>;
+  commit(writes: readonly Write[], durability?: Durability): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -146,7 +146,8 @@ test('grants go with what they are on, and are remembered when that does not go'
   const { states, outcomes } = await run({
     priors,
     engine,
-    letGo: async (state) => (state.id === 'service-account/shared' ? 'shop/back uses it too' : state),
+    letGo: async (state) =>
+      state.id === 'service-account/shared' ? { staysWithOthers: 'shop/back uses it too' } : { goes: state },
   });
   expect(outcomes.get('grants/bucket/full')).toEqual({ status: 'skipped', because: 'bucket/full' });
   expect(members(states.get('grants/bucket/full'))).toEqual(['a']);
@@ -175,7 +176,9 @@ test('of grants goes what others do not give', async () => {
         return engine.destroy(state, at);
       },
     },
-    letGo: async (state) => ({ ...state, spec: { ...state.spec, bindings: [bindingsOf(state)[1]] } }),
+    letGo: async (state) => ({
+      goes: { ...state, spec: { ...state.spec, bindings: [bindingsOf(state)[1]] } },
+    }),
   });
   expect(gone).toEqual(['b']);
 });

@@ -29,10 +29,19 @@ export type Progress =
 export interface Journal {
   /** Units that were begun and not finished, by a process that died. */
   begun(): Iterable<UnitId>;
+  /** How those ended that this apply finished before it was interrupted: they are not looked at again, as in one that was not. */
+  finished?(): ReadonlyMap<UnitId, UnitOutcome>;
   intend(unit: UnitId, action: Action): Promise<void>;
   /** `state` is what is known of the unit from now on; undefined when it is gone, or nothing is known that was not. `seconds` is how long it took. */
   finish(unit: UnitId, outcome: UnitOutcome, state: UnitState | undefined, seconds: number): Promise<void>;
 }
+
+export type LettingGo =
+  /** What of it is to go. */
+  | { readonly goes: UnitState }
+  /** Why it stays: it is theirs from now on, or still ours. */
+  | { readonly staysWithOthers: string }
+  | { readonly staysWithUs: string };
 
 export interface ApplyRequest {
   readonly plan: Plan;
@@ -45,8 +54,8 @@ export interface ApplyRequest {
   readonly journal: Journal;
   /** Whether somebody is about to make this; while not, it is awaited only for a moment. */
   isComing(external: UnitId): Promise<boolean>;
-  /** Asked before something is removed that others may use too: why it stays, or what of it is to go. */
-  letGo?(state: UnitState): Promise<string | UnitState>;
+  /** Asked before something is removed that others may use too. */
+  letGo?(state: UnitState): Promise<LettingGo>;
   /** What the engine gets for one unit, but for the journal. */
   context(rank: number, unit: UnitId): Omit<EngineContext, 'record'>;
   readonly clock: Clock;
@@ -64,6 +73,9 @@ export async function apply(request: ApplyRequest): Promise<Map<UnitId, UnitOutc
   const touched = new Set(request.journal.begun());
   /** How those ended that have. */
   const ended = new Map<UnitId, UnitOutcome>();
+  /** Kept, although nobody else has it yet. */
+  const stillOurs = new Set<UnitId>();
+  const finished = request.journal.finished?.() ?? new Map<UnitId, UnitOutcome>();
 
   const contextOf = (rank: number, id: UnitId): EngineContext => ({
     ...request.context(rank, id),
@@ -74,6 +86,12 @@ export async function apply(request: ApplyRequest): Promise<Map<UnitId, UnitOutc
   });
 
   async function run(unit: PlannedUnit, rank: number): Promise<UnitOutcome> {
+    const before = finished.get(unit.id);
+    if (before?.status === 'done') {
+      ended.set(unit.id, before);
+      outputs.set(unit.id, before.outputs);
+      return before;
+    }
     const started = clock.now();
     const acts = unit.change.action !== 'none' || unit.unverified === true;
     if (acts && !unit.implied) emit({ type: 'unit-started', unit: unit.id, change: unit.change.action });
@@ -113,17 +131,21 @@ export async function apply(request: ApplyRequest): Promise<Map<UnitId, UnitOutc
     if (target?.status === 'kept') return target;
     const state = leaving.get(id);
     if (!state || implied) return { status: 'done', change, outputs: {} };
-    const ours = (await request.letGo?.(state)) ?? state;
-    return typeof ours === 'string'
-      ? { status: 'kept', because: ours }
-      : request.engine.destroy(ours, context);
+    const going = (await request.letGo?.(state)) ?? { goes: state };
+    if ('goes' in going) return request.engine.destroy(going.goes, context);
+    if ('staysWithOthers' in going) return { status: 'kept', because: going.staysWithOthers };
+    stillOurs.add(id);
+    return { status: 'kept', because: going.staysWithUs };
   }
 
   function stateAfter(unit: PlannedUnit, outcome: UnitOutcome): UnitState | undefined {
     const desiredUnit = units.get(unit.id);
     const prior = request.priors.get(unit.id);
     // What was to go and is kept for others is theirs from now on.
-    if (!desiredUnit) return outcome.status === 'done' || isLetGo(unit, outcome) ? undefined : prior;
+    if (!desiredUnit) {
+      const isGone = outcome.status === 'done' || (isLetGo(unit, outcome) && !stillOurs.has(unit.id));
+      return isGone ? undefined : prior;
+    }
     // A call that failed may have had its effect all the same: what may exist, somebody must own.
     const known = (id: UnitId): Outputs | undefined => outputs.get(id);
     if (outcome.status !== 'done')

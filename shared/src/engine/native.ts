@@ -41,6 +41,9 @@ function googleKind(name: string): Kind {
   return kinds[name as KindName];
 }
 
+/** After that a read shows what was written. Of accounts Google says: within a minute. */
+const SHOWS_WITHIN_MS = 60_000;
+
 export function engineOf(world: EngineWorld): Engine {
   function bind({ unit, spec, prior }: Work, { cloud, region }: EngineContext): Resource {
     return world.kindOf(unit.kind).bind(spec, unit.owner, { project: cloud.project, region }, prior?.spec);
@@ -88,7 +91,9 @@ export function engineOf(world: EngineWorld): Engine {
       if (kind.stays !== undefined) return { status: 'kept', because: kind.stays };
       const resource = kind.bind(spec, owner, { project: context.cloud.project, region: context.region });
       const patience = context.patience ? { patience: context.patience } : {};
-      return driveResource({ id, want: 'absent', owner, mayReplace: false, ...patience }, resource, context);
+      const isYoung = context.clock.now() - (state.changedAt ?? 0) < SHOWS_WITHIN_MS;
+      const goal: Goal = { id, want: 'absent', owner, mayReplace: false, isYoung, ...patience };
+      return driveResource(goal, resource, context);
     },
 
     stays: (kind) => world.kindOf(kind).stays,

@@ -27,6 +27,8 @@ export interface Goal {
   readonly holdsData?: boolean;
   /** Why it is never deleted, where that is so: then it is never replaced either. */
   readonly protection?: string;
+  /** Changed so lately that a read may still be older: that it is absent is believed only after a while. */
+  readonly isYoung?: boolean;
   /** How long to wait for one reason or another where it is not the usual time, in milliseconds. */
   readonly patience?: Patience;
 }
@@ -241,6 +243,9 @@ function replace(state: State, because: string): State {
 
 function wantAbsent(state: State, seen: Seen | undefined): State {
   const { goal } = state;
+  const isOurDoing = state.last?.action === 'remove';
+  if (!seen && goal.isYoung && !isOurDoing && !spent(state, 'stale'))
+    return wait(state, 'stale', `${goal.id} was made a moment ago and does not show`);
   if (!seen || seen.gone) return finish(state, { status: 'done', change: state.change, outputs: {} });
   if (strangerTo(goal, seen)) return finish(state, { status: 'kept', because: 'it does not bear our mark' });
   if (seen.busy !== undefined) return wait(state, 'busy', `${goal.id}: ${seen.busy}`);

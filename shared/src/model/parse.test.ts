@@ -225,3 +225,28 @@ test('names under which the director keeps what is its own are refused', () => {
   const [name = ''] = complaints(HEAD.replace('name: demo', 'name: service-director'));
   expect(name).toContain('the architecture and its director are both called "service-director"');
 });
+
+test('what to write in the place of a wrong value', () => {
+  const wrong = FLOW.replace('strategy: ephemeral', 'strategy: ephemera')
+    .replace('./api }', './api, min_instances: one }')
+    .replace('name: audit', 'name: [audit]');
+  expect(parse(HEAD + wrong).diagnostics).toMatchObject([
+    { message: expect.stringMatching(/^expected one of/), fix: 'write "ephemeral"' },
+    { message: 'expected number, received string', fix: 'write a number, without quotes' },
+    {
+      message: 'expected string, received array',
+      fix: 'write a text; in quotes where it looks like a number',
+    },
+  ]);
+  const far = FLOW.replace('strategy: ephemeral', 'strategy: sometimes');
+  expect(parse(HEAD + far).diagnostics).toMatchObject([{ fix: 'write "permanent" or "ephemeral"' }]);
+});
+
+test('a text that is no YAML is told where it breaks first, and each key that is there twice', () => {
+  const broken = 'name: demo\n  project_id: [a\nregion: x\n dataflows: {\n';
+  expect(parse(broken).diagnostics).toMatchObject([{ fix: 'correct the YAML there' }]);
+  expect(parse(`${HEAD}name: a\nregion: b\n`).diagnostics).toMatchObject([
+    { at: { line: 4 }, fix: 'keep one of them' },
+    { at: { line: 5 }, fix: 'keep one of them' },
+  ]);
+});

@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { Architecture } from './architecture.ts';
 import { check, type Names } from './check.ts';
-import { type Diagnostic, hasErrors, quote } from './diagnostic.ts';
+import { type Diagnostic, didYouMean, hasErrors, quote } from './diagnostic.ts';
 import { type Path, readYaml, type SourceFile, type YamlDocument } from './source.ts';
 
 export interface Sources {
@@ -184,8 +184,39 @@ function diagnose(issue: z.core.$ZodIssue, document: Combined): Diagnostic[] {
       .find((candidate) => candidate.code !== 'invalid_value' && candidate.code !== 'invalid_type');
     return [error(inner?.message ?? plain(issue.message), document.locate(path))];
   }
+  if (issue.code === 'invalid_value' || issue.code === 'invalid_type')
+    return [error(plain(issue.message), document.locate(path), remedyOf(issue, at(document.value, path)))];
   const isKey = issue.code === 'custom' && /^(unknown key|".*" is not (supported|taken))/.test(issue.message);
   return [error(plain(issue.message), document.locate(path, isKey ? 'key' : 'value'))];
+}
+
+/** What to write in the place of a value of the wrong kind, or of one that is none of a few. */
+function remedyOf(
+  issue: z.core.$ZodIssueInvalidValue | z.core.$ZodIssueInvalidType,
+  written: unknown,
+): string | undefined {
+  if (issue.code === 'invalid_type') return TO_WRITE[issue.expected];
+  const choices = issue.values.map(String);
+  const near = typeof written === 'string' ? didYouMean(written, choices) : undefined;
+  return `write ${(near === undefined ? choices : [near]).map(quote).join(' or ')}`;
+}
+
+const TO_WRITE: Readonly<Record<string, string>> = {
+  number: 'write a number, without quotes',
+  int: 'write a whole number, without quotes',
+  boolean: 'write true or false, without quotes',
+  string: 'write a text; in quotes where it looks like a number',
+  array: 'write a list',
+  object: 'write a map of keys',
+  record: 'write a map of keys',
+};
+
+/** The value at the path; undefined where the path leads nowhere. */
+function at(root: unknown, path: Path): unknown {
+  return path.reduce<unknown>(
+    (value, step) => (isRecord(value) || Array.isArray(value) ? Reflect.get(value, step) : undefined),
+    root,
+  );
 }
 
 /** A message of the validator itself, told as we tell ours; ours stand for themselves. */

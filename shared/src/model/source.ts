@@ -1,5 +1,5 @@
 /** YAML files, read so that every value knows where it was written. */
-import { isMap, isScalar, LineCounter, type Node, parseDocument } from 'yaml';
+import { isMap, isScalar, LineCounter, type Node, parseDocument, type YAMLParseError } from 'yaml';
 import type { Diagnostic, Position } from './diagnostic.ts';
 
 /** A file as it was read: nothing here opens files. */
@@ -64,9 +64,11 @@ export function readYaml({ path: file, text }: SourceFile): {
   } catch (error) {
     return { diagnostics: [{ severity: 'error', message: `${file} cannot be read: ${messageOf(error)}` }] };
   }
-  const diagnostics = document.errors.map((error): Diagnostic => {
+  const diagnostics = tellable(document.errors).map((error): Diagnostic => {
     const [start, end] = error.pos;
-    return { severity: 'error', message: error.message.replace(/\.$/, ''), at: position(start, end) };
+    const message = error.message.replace(/\.$/, '');
+    const fix = error.code === 'DUPLICATE_KEY' ? 'keep one of them' : 'correct the YAML there';
+    return { severity: 'error', message, fix, at: position(start, end) };
   });
   if (diagnostics.length > 0) return { diagnostics };
 
@@ -97,6 +99,12 @@ export function readYaml({ path: file, text }: SourceFile): {
       },
     },
   };
+}
+
+/** One place where the text is no YAML brings others that follow from it; keys that are there twice stand for themselves. */
+function tellable(errors: readonly YAMLParseError[]): YAMLParseError[] {
+  const broken = errors.find(({ code }) => code !== 'DUPLICATE_KEY');
+  return errors.filter((error) => error === broken || error.code === 'DUPLICATE_KEY');
 }
 
 function nodeAt(root: unknown, path: Path, part: 'key' | 'value'): Node | undefined {

@@ -26,6 +26,8 @@ export interface UnitState {
   readonly outputs: Outputs;
   /** Of what several stacks use: this one has given it up, and looks whether others still do. */
   readonly leaving?: boolean;
+  /** When it was changed last, milliseconds since 1970. Absent in states of the first release. */
+  readonly changedAt?: number;
   /** Of a grant: whether it was seen to be in effect. */
   readonly effective?: boolean;
 }

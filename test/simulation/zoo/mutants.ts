@@ -44,8 +44,8 @@ export const MUTANTS: readonly Mutant[] = [
   bug('unfenced-commit', 'what is noted is written whoever has the stack by now', [
     [
       RUN,
-      ": { type: 'check', key: stackKey, if: condition },",
-      ": { type: 'check', key: keys.lock('no/body'), if: 'absent' },",
+      ": { type: 'check', key: stackKey, if: condition };",
+      ": { type: 'check', key: keys.lock('no/body'), if: 'absent' };",
     ],
   ]),
   bug('unfenced-stack', 'a lease is written over whatever lease is there', [
@@ -138,7 +138,7 @@ export const MUTANTS: readonly Mutant[] = [
     [DRIVE, 'await reach.record(asked.action);', 'void reach.record(asked.action).catch(() => {});'],
   ]),
   bug('begun-dropped', 'whoever goes on does not know what was begun before him', [
-    [JOURNAL, "if (entry.type === 'intend') begun.add(entry.unit);", ''],
+    [JOURNAL, 'begun.add(entry.unit);', ''],
   ]),
   bug('begun-forgotten', 'what a call that failed may have made belongs to nobody', [
     [
@@ -148,11 +148,7 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   ]),
   bug('removal-forgotten', 'what could not be removed is forgotten', [
-    [
-      APPLY,
-      "return outcome.status === 'done' || isLetGo(unit, outcome) ? undefined : prior;",
-      'return undefined;',
-    ],
+    [APPLY, 'return isGone ? undefined : prior;', 'return undefined;'],
   ]),
   bug('finish-before-state', 'a unit counts as done while that is still being written', [
     [
@@ -179,11 +175,11 @@ export const MUTANTS: readonly Mutant[] = [
     by: 'checker',
   },
   {
-    ...bug('old-read-believed', 'what was made and does not show yet is made, or removed, once more', [
+    ...bug('exists-is-failure', 'a create that finds its thing there already counts as failed', [
       [
         RECONCILE,
-        'if (state.last?.action !== action || !state.last.sure) return undefined;',
-        'if (state.goal) return undefined;',
+        "if (during === 'create' && error.reason === 'already-exists')",
+        "if (during === 'create' && error.reason === 'already-exists') return fail(state, error);\n  if (during === 'create' && error.reason === 'already-exists')",
       ],
     ]),
     by: 'checker',
