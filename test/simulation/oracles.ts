@@ -303,6 +303,8 @@ export function watch({ database, broker, cloud, protectedPaths }: Watched): Ora
     return new Map(rows.map(({ value }) => [value.id, value]));
   }
 
+  /** Paths of things that directors made. */
+  const ours = new Set<string>();
   database.onConflict(({ process, key }) => {
     if (key.collection === 'commands') count('a command came twice');
     const lease = key.collection === 'stacks' && database.get<StackRecord>(key)?.value.lease;
@@ -313,8 +315,11 @@ export function watch({ database, broker, cloud, protectedPaths }: Watched): Ora
     const { verb, path, unit, process, uid } = call;
     noteRemoval(call);
     if (process === 'hand') return;
+    if (verb === 'create') ours.add(path);
+    // A policy has no owner: somebody who takes the place of our own thing in between is given what it was to be given.
+    const isInItsPlace = verb === 'grant' && ours.has(path);
     demand(
-      thing?.owner !== 'foreign',
+      thing?.owner !== 'foreign' || isInItsPlace,
       "what is a stranger's is left alone",
       `${process} ${verb} ${path} of a stranger`,
     );

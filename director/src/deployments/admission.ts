@@ -14,7 +14,7 @@ import { type Clock, timestamp } from '@service-director/shared/kit/clock.ts';
 import { type StackId, stackOf } from '@service-director/shared/model/unit.ts';
 import type { Admission } from '../protocol/inbox.ts';
 import { auditWrites, type Fact } from '../store/audit.ts';
-import { type CommandRecord, type DeploymentRecord, keys, type StackRecord } from '../store/records.ts';
+import { type CommandRecord, type DeploymentRecord, keys, type QueueRecord } from '../store/records.ts';
 import { Conflict, StoreFailure, type Write } from '../store/store.ts';
 import { mistake, ownerOf, Unplannable } from './blueprints.ts';
 import { concluded, enqueued, refused } from './conclusion.ts';
@@ -58,7 +58,7 @@ async function operate(
   if (deployments.length === 0) return { record: await concluded(taken, [], command, store, clock), writes };
   const record: CommandRecord = { ...taken, status: 'running', deployments: deployments.map(({ id }) => id) };
   const trails = await Promise.all(
-    deployments.map((one) => auditWrites(one.stack, [asked(one, taken)], store)),
+    deployments.map((one) => auditWrites(one.stack, [asked(one, taken, command)], store)),
   );
   return { record, writes: [...writes, ...deployments.flatMap(enqueued), ...trails.flat()] };
 }
@@ -136,14 +136,16 @@ function newDeployment(
 function asked(
   { operation, requester = '', id, command, reason, dryRun }: DeploymentRecord,
   { receivedAt }: CommandRecord,
+  { data: { auto_approve } }: Operating,
 ): Fact {
+  const details = [operation, ...(dryRun ? ['dry run'] : []), ...(auto_approve ? ['approved with it'] : [])];
   return {
     what: 'asked',
     by: requester,
     at: receivedAt,
     command,
     deployment: id,
-    detail: dryRun ? `${operation}, dry run` : operation,
+    detail: details.join(', '),
     ...(reason === undefined ? {} : { reason }),
   };
 }
@@ -161,8 +163,7 @@ async function decision(
 /** The stacks on which there is something to do now, after these writes. */
 export function stacksToWake(writes: readonly Write[]): StackId[] {
   const stacks = writes.flatMap((write): StackId[] => {
-    if (write.type === 'put' && write.key.collection === 'queue')
-      return [(write.value as Pick<StackRecord, 'stack'>).stack];
+    if (write.type === 'put' && write.key.collection === 'queue') return [(write.value as QueueRecord).stack];
     // A lock that was given back.
     if (write.type === 'delete' && write.key.collection === 'locks') return [write.key.id as StackId];
     return [];

@@ -56,7 +56,7 @@ const STORE_RETRY_MS = 2_000;
 const NOTED_AT_ONCE = 100;
 /** How long a stack is left alone that somebody else has, or that was lost, or could not be written. Milliseconds, at most. */
 const PAUSES_MS: Readonly<Partial<Record<Over, number>>> = {
-  busy: 500,
+  busy: 1_000,
   fenced: 1_000,
   unwritable: STORE_RETRY_MS,
 };
@@ -239,9 +239,9 @@ export function coordinator(options: CoordinatorOptions): Coordinator {
 
   async function recover(): Promise<void> {
     await outbox.recover();
-    await expireApprovals();
     const queue = await listAll<QueueRecord>(store, { collection: 'queue' });
     wake([...new Set(queue.map(({ value }) => value.stack))]);
+    await expireApprovals();
   }
 
   async function expireApprovals(): Promise<void> {
@@ -257,8 +257,9 @@ export function coordinator(options: CoordinatorOptions): Coordinator {
         await store.commit(writes);
         outbox.send(outboxIds(writes));
       } catch (error) {
-        // Somebody approved it at the last moment, or another director was faster.
-        if (!(error instanceof Conflict)) throw error;
+        // Somebody approved it at the last moment, or another director was faster; and one that cannot be ended keeps up no other.
+        if (error instanceof StoreFailure) throw error;
+        if (!(error instanceof Conflict)) onTrouble(error, found.id);
       }
     }
   }

@@ -79,6 +79,8 @@ async function approve(command: CommandOf<'approve'>, context: DecisionContext):
       `The plan of ${id} is another one: its hash is ${approval.planHash}`,
       'read the plan again, and approve it by its hash',
     );
+  if (approval.expiresAt <= clock.now())
+    throw new Unplannable(`Nobody approved ${id} in time`, 'run it again');
   const word = wordOf(command, clock);
   if (decision === 'reject') {
     return {
@@ -89,7 +91,6 @@ async function approve(command: CommandOf<'approve'>, context: DecisionContext):
   const value: DeploymentRecord = {
     ...found.value,
     status: 'queued',
-    resumedAt: word.at,
     approval: { state: 'approved', planHash: approval.planHash, ...word },
   };
   const fact: Fact = {
@@ -208,7 +209,8 @@ async function unlock(command: CommandOf<'unlock'>, context: DecisionContext): P
   const lease = found?.value.lease;
   if (!force || !found || !lease) return { writes: [], note: `${stack} was not locked` };
   const { lease: _, ...free } = found.value;
-  const value: StackRecord = { ...free, token: free.token + 1 };
+  // What was begun is ended first, by whoever claims next.
+  const value: StackRecord = { ...free, current: free.current ?? lease.deployment, token: free.token + 1 };
   return {
     writes: [
       { type: 'put', key: keys.stack(stack), value, if: found.version },

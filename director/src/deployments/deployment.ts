@@ -169,6 +169,12 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
     const version = record.toVersion ?? stack.version - 1;
     if (version < 0) throw new Unplannable(`${record.stack} has no version before its first`);
     const past = await pastOf(record.stack, applied, stack.version, version, store);
+    const strangers = past.undoes.filter((id) => record.undoes && !record.undoes.includes(id));
+    if (strangers.length > 0)
+      throw new Unplannable(
+        `${strangers.join(', ')} changed ${record.stack} since`,
+        'see conductor history, and roll back to the version that is meant',
+      );
     undoes = [...new Set([...(record.undoes ?? []), ...past.undoes])];
     return rollbackInputs(past.states, applied);
   }
@@ -185,13 +191,15 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
     if (stored) return stored;
     const plan = await makeOne(inputs, priors, open);
     leaveIfAsked();
+    work.signal.throwIfAborted();
     const { record, stack } = tenure;
     if (record.approval?.state === 'approved') return demandApproved(plan, record.approval.planHash);
     if (record.dryRun || changesNothing(plan)) {
       open.tellPlan(plan);
       return plan;
     }
-    const gate = described.approval ?? stack.approval ?? 'automatic';
+    // What is half done is not left so for somebody's word.
+    const gate = open.hasBegun() ? 'automatic' : (described.approval ?? stack.approval ?? 'automatic');
     if (gate === 'manual' && !work.command.data.auto_approve) return park(plan, digest, open);
     const approval = gate === 'manual' ? { approval: approvedWithCommand(plan) } : {};
     await open.planned(plan, { described: digest, status: 'applying', ...approval });
@@ -366,7 +374,7 @@ async function endOf(record: DeploymentRecord, options: EndOptions): Promise<Con
       detail: `${record.operation} ${ended.status}: version ${version}`,
       ...why,
     });
-  const follows = hasBegun ? wayBackOf(ended, before.version, clock) : undefined;
+  const follows = hasBegun ? wayBackOf(ended, before.version) : undefined;
   const undone = await overlays(ended, undoes, store);
   const writes = [
     ...(await endingWrites([ended, ...undone.map(({ value }) => value)], context, follows)),
@@ -423,9 +431,9 @@ async function overlays(
 }
 
 /** The rollback that follows a deployment that failed and was told not to be left so. */
-function wayBackOf(ended: DeploymentRecord, version: number, clock: Clock): DeploymentRecord | undefined {
+function wayBackOf(ended: DeploymentRecord, version: number): DeploymentRecord | undefined {
   if (ended.status !== 'failed' || ended.onFailure !== 'rollback') return undefined;
-  const { command, correlationId, traceparent, stack, scope, dataflow, priority, requester, lockId } = ended;
+  const { command, correlationId, traceparent, stack, scope, dataflow, requester, lockId, createdAt } = ended;
   return {
     id: `${ended.id}.rollback`,
     command,
@@ -437,10 +445,11 @@ function wayBackOf(ended: DeploymentRecord, version: number, clock: Clock): Depl
     operation: 'rollback',
     status: 'queued',
     dryRun: false,
-    ...(priority === undefined ? {} : { priority }),
+    // Before whatever waits: on what is half done nobody builds.
+    priority: 'high',
+    createdAt,
     ...(requester === undefined ? {} : { requester }),
     reason: `${ended.id} failed`,
-    createdAt: timestamp(clock.now()),
     toVersion: version,
     undoes: [ended.id],
     ...(lockId === undefined ? {} : { lockId }),

@@ -53,6 +53,8 @@ export function openJournal({
       finished.delete(entry.unit);
     }
     if (entry.type === 'intend' || entry.type === 'finish') hasBegun = true;
+    // Another plan: what was finished for an earlier one may be something else in it.
+    if (entry.type === 'status' && entry.status === 'applying') finished.clear();
     if (entry.type !== 'finish') continue;
     begun.delete(entry.unit);
     const outcome = outcomeOf(entry.line, entry.after);

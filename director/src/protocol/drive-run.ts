@@ -176,12 +176,16 @@ export function driveRun(identity: Identity, reach: RunReach): RunningRun {
   }
 
   async function look(): Promise<RunEvent> {
-    const [stack, record, lock, journal] = await Promise.all([
+    const [stack, record, lock] = await Promise.all([
       store.get<StackRecord>(keys.stack(identity.stack)),
       store.get<DeploymentRecord>(keys.deployment(identity.deployment)),
       store.get<LockRecord>(keys.lock(identity.stack)),
-      listAll<JournalEntry>(store, { collection: 'journal', prefix: `${identity.deployment}/` }),
     ]);
+    // Of what somebody else works on nobody needs the journal.
+    const isOthers = stack?.value.current !== undefined && stack.value.current !== identity.deployment;
+    const journal = isOthers
+      ? []
+      : await listAll<JournalEntry>(store, { collection: 'journal', prefix: `${identity.deployment}/` });
     entries = journal.map(({ value }) => value);
     const holder = stack?.value.lease?.holder;
     return {

@@ -8,7 +8,7 @@
  *
  * Nothing is acknowledged that is not in the ledger, and what a command does the moment it comes in (its
  * deployments, an approval, a lock) is in the same commit as its row: a second one of the same id finds the row,
- * and has no second effect. `drive-inbox.ts` does what is asked.
+ * and has no second effect. `commands/intake.ts` does what is asked.
  */
 import { never } from '@service-director/shared/kit/never.ts';
 import type { CommandRecord } from '../store/records.ts';

@@ -194,20 +194,24 @@ export function stepRun(run: Run, event: RunEvent): Stepped {
   }
 }
 
-function claim(run: Run, { stack, record, lock, entries, holderIsGone, now }: Looked): Run {
+/** Whether somebody else has the stack, or something else comes first. */
+function isBusy({ holder, deployment }: Identity, record: DeploymentRecord, looked: Looked): boolean {
+  const { stack, lock, holderIsGone, now } = looked;
+  const lease = stack?.value.lease;
+  if (lease && lease.expiresAt > now && lease.holder.id !== holder.id && !holderIsGone) return true;
+  // Half of one deployment under another would be nobody's state: what was begun is ended first.
+  const current = stack?.value.current ?? lease?.deployment;
+  if (current !== undefined) return current !== deployment;
+  // A lock by hand keeps what begins; what was begun goes on.
+  return lock !== undefined && !record.dryRun && lock.value.id !== record.lockId;
+}
+
+function claim(run: Run, looked: Looked): Run {
+  const { stack, record, lock, entries, now } = looked;
   const { holder, deployment } = run.identity;
   if (!record || isEnded(record.value.status)) return over(run, 'ended');
   if (record.value.status === 'awaiting_approval') return over(run, 'parked');
-  const lease = stack?.value.lease;
-  if (lease && lease.expiresAt > now && lease.holder.id !== holder.id && !holderIsGone)
-    return over(run, 'busy');
-  // Half of one deployment under another would be nobody's state: what was begun is ended first.
-  const current = stack?.value.current ?? lease?.deployment;
-  if (current !== undefined && current !== deployment) return over(run, 'busy');
-  // A lock by hand keeps what begins; what was begun goes on.
-  const isOpen =
-    current === deployment || record.value.dryRun || !lock || lock.value.id === record.value.lockId;
-  if (!isOpen) return over(run, 'busy');
+  if (isBusy(run.identity, record.value, looked)) return over(run, 'busy');
 
   const at = new Date(now).toISOString();
   const before = stack?.value ?? newStack(run.identity, at);
@@ -218,6 +222,8 @@ function claim(run: Run, { stack, record, lock, entries, holderIsGone, now }: Lo
     ...record.value,
     status: record.value.status === 'cancelling' ? 'cancelling' : status,
     startedAt: record.value.startedAt ?? at,
+    // Its time runs while it is worked on, not while it waits for its turn.
+    ...(isResumed || record.value.startedAt === undefined ? {} : { resumedAt: at }),
   };
   const held: Held = {
     stack: before,
@@ -379,6 +385,8 @@ function written(run: Run): Stepped {
     sequence: next.sequence,
   };
   const effects: RunEffect[] = writing.map(({ ticket }) => ({ type: 'durable', ticket }));
+  // Told to stop while nobody had it: whoever takes it up knows that before it begins.
+  if (wasClaim && now.record.cancel) effects.push({ type: 'cancelled', word: now.record.cancel });
   if (wasClaim) effects.push({ type: 'claimed', record: now.record, stack: now.stack });
   const settled: Run = { ...run, held: now, writing: [], asked: { type: 'idle' } };
   if (next.stack.lease === undefined) {

@@ -48,6 +48,7 @@ export async function drive(goal: Goal, reach: Reach, context: DriveContext): Pr
         return { type: 'observed', seen: observation };
       case 'act': {
         const pending = await context.limit(async () => {
+          context.signal.throwIfAborted();
           context.demandFresh?.();
           return perform(request.action, request.fields, observation, reach);
         });

@@ -66,8 +66,8 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     [
       RUN,
-      'if (current !== undefined && current !== deployment)',
-      'if (current === deployment && isEnded(record.value.status))',
+      'if (current !== undefined) return current !== deployment;',
+      'if (current === deployment) return false;',
     ],
   ]),
   bug('current-not-set', 'a claim does not say what was begun: another deployment begins over half of it', [
