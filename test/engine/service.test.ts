@@ -150,8 +150,9 @@ test('what somebody else has under way is waited for, not written over', async (
     prior: state,
     context: { waiting: (because) => void told.push(because) },
   });
-  await vi.waitFor(() =>
-    expect(told).toContain('service/shared: Cloud Run is still working on an earlier change'),
+  await vi.waitFor(
+    () => expect(told).toContain('service/shared: Cloud Run is still working on an earlier change'),
+    10_000,
   );
   // It is put right by the same hand; what differs then is ours to mend.
   await bench.call('PATCH', `${pathOf('shared')}?updateMask=template`, {

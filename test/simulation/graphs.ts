@@ -7,7 +7,7 @@ import {
 import type { Command } from '@service-director/shared/contract/command.ts';
 import type { Random } from '@service-director/shared/kit/clock.ts';
 import { fingerprint } from '@service-director/shared/kit/hash.ts';
-import type { Approval } from '@service-director/shared/model/architecture.ts';
+import type { ApprovalGate } from '@service-director/shared/model/architecture.ts';
 import { output, type Unit, type UnitId, unitId } from '@service-director/shared/model/unit.ts';
 
 export const SCOPE = 'sim';
@@ -16,7 +16,7 @@ export const SCOPE = 'sim';
 export interface Graph {
   readonly dataflow: string;
   readonly units: readonly Unit[];
-  readonly approval: Approval;
+  readonly approval: ApprovalGate;
 }
 
 /** Graphs by the command that brought them; a command without one goes by the newest of its dataflow. */
@@ -28,7 +28,7 @@ export interface Library {
 const KINDS = ['thing', 'thing', 'slow', 'fixed', 'data', 'loose'] as const;
 
 /** Between one and `most` units, each needing some of those before it. */
-export function randomGraph(dataflow: string, most: number, approval: Approval, random: Random): Graph {
+export function randomGraph(dataflow: string, most: number, approval: ApprovalGate, random: Random): Graph {
   const count = 1 + Math.floor(random() * most);
   const units: Unit[] = [];
   for (let at = 0; at < count; at++) units.push(randomUnit(dataflow, at, units, random));

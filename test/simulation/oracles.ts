@@ -418,7 +418,8 @@ export function watch({ database, broker, cloud, protectedPaths }: Watched): Ora
   function demandShared(): void {
     for (const { id, value } of database.list<UnitState>({ collection: 'units', limit: 100_000 })) {
       // A stack that was giving it up may have removed it, and not have lived to say so.
-      const isMade = value.kind === 'service-account' && value.outputs.uid !== undefined && !value.leaving;
+      const isMade =
+        value.kind === 'service-account' && value.outputs.uid !== undefined && value.leaving === undefined;
       if (isMade && !taken.has(value.id))
         demand(cloud.thing(value.id) !== undefined, 'what another stack uses is not removed', id);
     }

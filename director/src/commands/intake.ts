@@ -24,7 +24,7 @@ import {
   stepInbox,
 } from '../protocol/inbox.ts';
 import { type CommandRecord, keys } from '../store/records.ts';
-import { Conflict, type Write } from '../store/store.ts';
+import { Conflict, TooLarge, type Write } from '../store/store.ts';
 
 export type Receipt =
   | { readonly result: 'accepted'; readonly record: CommandRecord }
@@ -58,11 +58,18 @@ export function intake(options: IntakeOptions): Intake {
       command,
       deployments: [],
     };
-    return deliver(
-      { id: command.id, bodyHash },
-      () => admit(taken, command, options),
-      (known) => contradict(known, command, raw),
-    );
+    try {
+      return await deliver(
+        { id: command.id, bodyHash },
+        () => admit(taken, command, options),
+        (known) => contradict(known, command, raw),
+      );
+    } catch (error) {
+      // It would come again for ever.
+      if (error instanceof TooLarge)
+        return reject(refusalOf(command, raw, error.message, 'send less at once'));
+      throw error;
+    }
   }
 
   /** Carries a letter into the ledger. `refuse` answers one whose id belongs to another. */
@@ -115,15 +122,8 @@ export function intake(options: IntakeOptions): Intake {
   /** Another command under an id that is taken: refused under an id of its own, so that the first one's answer stays the only one. */
   async function contradict(known: CommandRecord, command: Command, raw: string): Promise<Receipt> {
     const error = `The id ${known.id} was used before for another command`;
-    return reject({
-      ...command,
-      id: `${known.id}.${fingerprint(raw)}`,
-      about: known.id,
-      error,
-      fix: 'send it again under a new id',
-      raw,
-      ...(command.legacy ? { legacyValue: command.legacy.value } : {}),
-    });
+    const refusal = refusalOf(command, raw, error, 'send it again under a new id');
+    return reject({ ...refusal, id: `${known.id}.${fingerprint(raw)}` });
   }
 
   async function reject(refusal: Refusal): Promise<Receipt> {
@@ -179,6 +179,11 @@ interface Refusal {
   readonly raw: string;
   /** The `value` of its answer in the older form, where it was asked in it. */
   readonly legacyValue?: string;
+}
+
+function refusalOf(command: Command, raw: string, error: string, fix: string): Refusal {
+  const legacy = command.legacy ? { legacyValue: command.legacy.value } : {};
+  return { ...command, about: command.id, error, fix, raw, ...legacy };
 }
 
 /** Characters. The whole of what came is in the dead letters; the ledger keeps enough to see what it was. */

@@ -1,7 +1,7 @@
 /** What commands are about, and what their stacks shall be: the seam between the life of deployments and what describes them. */
 import type { Command, Describing, Operating } from '@service-director/shared/contract/command.ts';
 import type { Operation } from '@service-director/shared/engine/plan.ts';
-import type { Approval } from '@service-director/shared/model/architecture.ts';
+import type { ApprovalGate } from '@service-director/shared/model/architecture.ts';
 import type { UnitState } from '@service-director/shared/model/state.ts';
 import type { Unit, UnitId } from '@service-director/shared/model/unit.ts';
 import type { Store, Write } from '../store/store.ts';
@@ -28,7 +28,7 @@ export interface Described {
   /** Tells one description from another. */
   readonly digest: string;
   /** Undefined where nothing is described any more. */
-  readonly approval: Approval | undefined;
+  readonly approval: ApprovalGate | undefined;
   /** Whether a teardown leaves it; undefined where it is not described any more. */
   isPermanent(dataflow: string): boolean | undefined;
   /** Throws Unplannable. */

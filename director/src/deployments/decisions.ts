@@ -12,6 +12,7 @@ import {
   keys,
   type LockRecord,
   type StackRecord,
+  sentenceOf,
   type Word,
 } from '../store/records.ts';
 import type { Store, Stored, Write } from '../store/store.ts';
@@ -256,18 +257,17 @@ export function expire(found: Stored<DeploymentRecord>, context: ConclusionConte
 }
 
 function endedSo(record: DeploymentRecord, word: Word, how: Unworked): DeploymentRecord {
-  const because = word.reason === undefined ? '' : `: ${word.reason}`;
-  const { approval } = record;
+  const { approval, ...rest } = record;
   const decided =
     how !== 'cancelled' && approval
       ? { approval: { state: how, planHash: approval.planHash, ...word } }
       : { cancel: word };
   return {
-    ...record,
+    ...rest,
     ...decided,
     status: 'cancelled',
     endedAt: word.at,
-    error: how === 'expired' ? 'nobody approved it in time' : `${word.by} ${how} it${because}`,
+    error: how === 'expired' ? 'nobody approved it in time' : sentenceOf(word, how),
     fix: 'run it again',
   };
 }

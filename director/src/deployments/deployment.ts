@@ -124,7 +124,7 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
       clock,
       emit: open.tell,
       isComing: (unit) => isComing(unit, inputs, record, store),
-      letGo: (state) => letGo(state, record, store, open.keep),
+      letGo: (state) => letGo(state, tenure, store, open.keep),
       context: (rank, unit) =>
         contextOf(rank, (because) => open.tell({ type: 'unit-waiting', unit, because })),
     });
@@ -134,7 +134,7 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
       ...(permanent === undefined ? {} : { permanent }),
       ...(described.approval === undefined ? {} : { approval: described.approval }),
     };
-    return { type: 'conclude', record: { ...made, ...concluded(outcomes) } };
+    return { type: 'conclude', record: { ...made, ...endedWith(outcomes) } };
   }
 
   async function inputsFor(
@@ -193,7 +193,9 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
     leaveIfAsked();
     work.signal.throwIfAborted();
     const { record, stack } = tenure;
-    if (record.approval?.state === 'approved') return demandApproved(plan, record.approval.planHash);
+    // Who approved with the command approved what there would be to do.
+    const byWord = work.command.data.auto_approve ? undefined : record.approval;
+    if (byWord?.state === 'approved') return demandApproved(plan, byWord.planHash);
     if (record.dryRun || changesNothing(plan)) {
       open.tellPlan(plan);
       return plan;
@@ -284,7 +286,7 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
     if (work.isLeaving()) throw work.signal.reason;
   }
 
-  function concluded(outcomes: ReadonlyMap<UnitId, UnitOutcome>): Partial<DeploymentRecord> {
+  function endedWith(outcomes: ReadonlyMap<UnitId, UnitOutcome>): Partial<DeploymentRecord> {
     const units = [...outcomes].map(([id, outcome]) => lineOf(id, outcome));
     const statuses = new Set([...outcomes.values()].map(({ status }) => status));
     const urls = Object.fromEntries(

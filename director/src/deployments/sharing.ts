@@ -8,9 +8,10 @@ import {
   withoutBindings,
 } from '@service-director/shared/model/state.ts';
 import type { StackId, Unit, UnitId } from '@service-director/shared/model/unit.ts';
+import type { Tenure } from '../protocol/drive-run.ts';
 import { listAll } from '../store/list-all.ts';
 import { type DeploymentRecord, keys, type ShareRecord, type StackRecord } from '../store/records.ts';
-import type { Store, Stored, Write } from '../store/store.ts';
+import type { Store, Write } from '../store/store.ts';
 import type { Inputs } from './blueprints.ts';
 
 /** Whether a deployment that would make it has not ended yet. */
@@ -59,7 +60,7 @@ export async function join(
   const { stack } = record;
   const joining = desired.filter((unit) => {
     const mine = states.get(unit.id);
-    return isShared(unit) && (!mine || mine.leaving);
+    return isShared(unit) && (!mine || mine.leaving !== undefined);
   });
   if (joining.length === 0) return;
   await store.commit(
@@ -70,7 +71,7 @@ export async function join(
       if: 'any' as const,
     })),
   );
-  const ids = new Set(joining.map(({ id }) => id));
+  const ids = joining.map(({ id }) => id);
   for (let told = false; ; told = true) {
     const [first] = await leavers(ids, record, store);
     if (!first) return;
@@ -81,19 +82,26 @@ export async function join(
 
 /** Who is giving up some of these at this moment. */
 async function leavers(
-  units: ReadonlySet<UnitId>,
+  units: readonly UnitId[],
   { scope, stack }: DeploymentRecord,
   store: Store,
 ): Promise<ShareRecord[]> {
-  const rows = await listAll<UnitState>(store, { collection: 'units', prefix: `${scope}/` });
-  const leaving = rows.flatMap(({ id, value }): ShareRecord[] => {
-    const other = id.slice(0, id.indexOf('//')) as StackId;
-    return value.leaving && other !== stack && units.has(value.id) ? [{ stack: other, unit: value.id }] : [];
-  });
-  const atWork = await Promise.all(
-    leaving.map(async (one) => (await store.get<StackRecord>(keys.stack(one.stack)))?.value.current),
+  const others = await otherStacks(scope, stack, store);
+  const atWork = others.filter(({ current }) => current !== undefined);
+  const rows = units.flatMap((unit) => atWork.map(({ stack, token }) => ({ stack, unit, token })));
+  const leaving = await Promise.all(
+    rows.map(async ({ stack, unit, token }) => {
+      const state = await store.get<UnitState>(keys.unit(stack, unit));
+      // A mark of an earlier tenure is nobody at work: whoever goes on with that marks it anew, and then finds us.
+      return state?.value.leaving === token ? [{ stack, unit }] : [];
+    }),
   );
-  return leaving.filter((_, at) => atWork[at] !== undefined);
+  return leaving.flat();
+}
+
+async function otherStacks(scope: string, stack: StackId, store: Store): Promise<StackRecord[]> {
+  const rows = await listAll<StackRecord>(store, { collection: 'stacks', prefix: `${scope}/` });
+  return rows.map(({ value }) => value).filter((other) => other.stack !== stack);
 }
 
 /** What no longer needs to be said, once the stack has it in its state, or will not use it. */
@@ -109,34 +117,43 @@ export async function joined(stack: StackId, store: Store): Promise<Write[]> {
  */
 export async function letGo(
   state: UnitState,
-  record: DeploymentRecord,
+  { record, stack }: Pick<Tenure, 'record' | 'stack'>,
   store: Store,
   note: (unit: UnitId, state: UnitState) => Promise<void>,
 ): Promise<LettingGo> {
   if (!isShared(state)) return { goes: state };
+  const leaving = stack.token;
   const mine = await store.get<UnitState>(keys.unit(record.stack, state.id));
   // Marked, not forgotten: whoever goes on after a crash must still know of it.
-  if (mine) await note(state.id, { ...mine.value, leaving: true });
-  const [others, shares] = await Promise.all([
-    sharedWith(record, store),
-    listAll<ShareRecord>(store, { collection: 'shares', prefix: `${record.scope}/` }),
+  if (mine) await note(state.id, { ...mine.value, leaving });
+  const others = (await otherStacks(record.scope, record.stack, store)).map(({ stack }) => stack);
+  const [shares, users] = await Promise.all([
+    Promise.all(others.map((other) => store.get<ShareRecord>(keys.share(other, state.id)))),
+    heldBy(others, state.id, store),
   ]);
-  const users = others.filter(({ value }) => value.id === state.id);
-  const joiner = shares.find(({ value }) => value.unit === state.id && value.stack !== record.stack);
+  const joiner = shares.find((share) => share !== undefined);
   // It may still come to nothing there, and then somebody has to own it.
   if (joiner) return { staysWithUs: `${joiner.value.stack} is about to use it` };
-  if (state.kind === 'grants') {
-    const held = users.map(({ value }) => value);
-    return { goes: withoutBindings(state, held) };
-  }
-  const [user] = users;
-  return user ? { staysWithOthers: `${user.id.split('//')[0]} uses it too` } : { goes: state };
+  const goes = { ...state, leaving };
+  if (state.kind === 'grants') return { goes: withoutBindings(goes, [...users.values()]) };
+  const [user] = users.keys();
+  return user ? { staysWithOthers: `${user} uses it too` } : { goes };
 }
 
-/** What other stacks of the scope have and do not give up. */
-async function sharedWith({ scope, stack }: DeploymentRecord, store: Store): Promise<Stored<UnitState>[]> {
-  const rows = await listAll<UnitState>(store, { collection: 'units', prefix: `${scope}/` });
-  return rows.filter(({ value, id }) => !value.leaving && !id.startsWith(`${stack}//`));
+/** Which of these stacks have it and do not give it up, and what each has of it. */
+async function heldBy(
+  stacks: readonly StackId[],
+  unit: UnitId,
+  store: Store,
+): Promise<Map<StackId, UnitState>> {
+  const held = new Map<StackId, UnitState>();
+  await Promise.all(
+    stacks.map(async (stack) => {
+      const state = (await store.get<UnitState>(keys.unit(stack, unit)))?.value;
+      if (state && state.leaving === undefined) held.set(stack, state);
+    }),
+  );
+  return held;
 }
 
 /** What we applied, without the grants that we give no more and others do: those are not ours to take back. */
@@ -153,13 +170,12 @@ export async function withoutShared(
     return bindingsOf(prior).every((binding) => wanted.has(bindingKey(binding))) ? [] : [prior];
   });
   if (shrinking.length === 0) return priors;
-  const others = (await sharedWith(record, store)).map(({ value }) => value);
-  const kept = shrinking.map((prior): [UnitId, UnitState] => [
-    prior.id,
-    withoutBindings(
-      prior,
-      others.filter(({ id }) => id === prior.id),
-    ),
-  ]);
+  const others = (await otherStacks(record.scope, record.stack, store)).map(({ stack }) => stack);
+  const kept = await Promise.all(
+    shrinking.map(async (prior): Promise<[UnitId, UnitState]> => {
+      const held = await heldBy(others, prior.id, store);
+      return [prior.id, withoutBindings(prior, [...held.values()])];
+    }),
+  );
   return new Map([...priors, ...kept]);
 }

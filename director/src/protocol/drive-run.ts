@@ -12,6 +12,7 @@ import {
   keys,
   type LockRecord,
   type StackRecord,
+  sentenceOf,
   type Word,
 } from '../store/records.ts';
 import { Conflict, type Store, StoreFailure } from '../store/store.ts';
@@ -60,8 +61,8 @@ export class Fenced extends Halted {
 
 /** Somebody told the deployment to stop. */
 export class Cancelled extends Error {
-  constructor({ by, reason }: Word) {
-    super(`${by} cancelled it${reason === undefined ? '' : `: ${reason}`}`);
+  constructor(word: Word) {
+    super(sentenceOf(word, 'cancelled'));
     this.name = 'Cancelled';
   }
 }

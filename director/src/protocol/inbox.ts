@@ -11,7 +11,7 @@
  * and has no second effect. `commands/intake.ts` does what is asked.
  */
 import { never } from '@service-director/shared/kit/never.ts';
-import type { CommandRecord } from '../store/records.ts';
+import { type CommandRecord, keys } from '../store/records.ts';
 import type { Key, Write } from '../store/store.ts';
 
 export interface Letter {
@@ -63,7 +63,7 @@ export function stepInbox(inbox: Inbox, event: InboxEvent): Inbox {
   switch (event.type) {
     case 'admitted': {
       const { record, writes } = event.admission;
-      const row: Write = { type: 'put', key: rowKey(letter.id), value: record, if: 'absent' };
+      const row: Write = { type: 'put', key: keys.command(letter.id), value: record, if: 'absent' };
       return ask(inbox, { type: 'commit', writes: [row, ...writes], record });
     }
     case 'written':
@@ -89,10 +89,6 @@ export function stepInbox(inbox: Inbox, event: InboxEvent): Inbox {
     default:
       return never(event);
   }
-}
-
-function rowKey(id: string): Key {
-  return { collection: 'commands', id };
 }
 
 function ask(inbox: Inbox, asked: InboxAsk): Inbox {

@@ -24,6 +24,7 @@ import {
   type Lease,
   type LockRecord,
   type StackRecord,
+  sentenceOf,
   type Word,
 } from '../store/records.ts';
 import type { Durability, Key, Stored, Write } from '../store/store.ts';
@@ -436,10 +437,12 @@ function reread(run: Run, found: Stored<DeploymentRecord> | undefined): Stepped 
 /** Told to stop before it was over: what it did is told, and it is no success. What waits for an approval waits no more. */
 function heeding(ending: Ending, cancel: Word | undefined): Ending {
   if (!cancel || ending.type === 'leave') return ending;
-  const because = `${cancel.by} cancelled it${cancel.reason === undefined ? '' : `: ${cancel.reason}`}`;
+  // Nobody is asked any more.
+  const { approval, ...rest } = ending.record;
+  const decided = approval && approval.state !== 'pending' ? { approval } : {};
   return {
     type: 'conclude',
-    record: { ...ending.record, status: 'cancelled', cancel, error: because },
+    record: { ...rest, ...decided, status: 'cancelled', cancel, error: sentenceOf(cancel, 'cancelled') },
   };
 }
 

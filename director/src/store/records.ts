@@ -98,6 +98,11 @@ export interface Word {
   readonly reason?: string;
 }
 
+/** `ada cancelled it: too slow` */
+export function sentenceOf({ by, reason }: Word, did: string): string {
+  return `${by} ${did} it${reason === undefined ? '' : `: ${reason}`}`;
+}
+
 export type Approval =
   /** `expiresAt`: milliseconds since 1970. */
   | { readonly state: 'pending'; readonly planHash: string; readonly expiresAt: number }

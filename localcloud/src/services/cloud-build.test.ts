@@ -368,7 +368,7 @@ async function gone(pids: readonly number[]): Promise<void> {
   await vi.waitFor(() => {
     const { stdout } = spawnSync('ps', ['-o', 'stat=', '-p', pids.join()], { encoding: 'utf8' });
     expect(stdout.split('\n').filter((state) => state !== '' && !state.startsWith('Z'))).toEqual([]);
-  });
+  }, 10_000);
 }
 
 test('cancel ends a working build and all its processes, and a queued one at once', async () => {
@@ -618,11 +618,13 @@ test('gRPC tells the same', async () => {
     ]),
   });
   const operation = { name: retried.name };
-  await vi.waitFor(async () =>
-    expect(await call('google.longrunning.Operations', 'GetOperation', operation)).toMatchObject({
-      done: true,
-      response: { status: 'SUCCESS' },
-    }),
+  await vi.waitFor(
+    async () =>
+      expect(await call('google.longrunning.Operations', 'GetOperation', operation)).toMatchObject({
+        done: true,
+        response: { status: 'SUCCESS' },
+      }),
+    10_000,
   );
   caller.close();
 });

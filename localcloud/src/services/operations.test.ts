@@ -36,8 +36,10 @@ test.each([
   const { name, end } = begin(parent, type);
   expect((await cloud.call('GET', `/v1/${name}`)).json.done).toBeUndefined();
   end();
-  await vi.waitFor(async () =>
-    expect((await cloud.call('GET', `/v1/${name}`)).json).toMatchObject({ done: true, response: {} }),
+  await vi.waitFor(
+    async () =>
+      expect((await cloud.call('GET', `/v1/${name}`)).json).toMatchObject({ done: true, response: {} }),
+    10_000,
   );
   if (parent !== '') {
     const { json } = await cloud.call('GET', `/v2/${parent}/operations`);

@@ -207,7 +207,7 @@ describe('who may', () => {
     grant(subscription, 'roles/pubsub.subscriber', READER);
     const stream = openStream({}, READER);
     await publish('x');
-    await vi.waitFor(() => expect(stream.ackIds()).toHaveLength(1));
+    await vi.waitFor(() => expect(stream.ackIds()).toHaveLength(1), 10_000);
     cloud.running().cloud.iam.setPolicy(subscription, { bindings: [] });
     expect(await stream.ended()).toBe(7);
     await stream.close();
@@ -241,7 +241,7 @@ describe('streams', () => {
     await publish(...'123456789');
     const stream = openStream({ maxOutstandingMessages: 4 });
     for (const out of [4, 8, 9]) {
-      await vi.waitFor(() => expect(stream.ackIds()).toHaveLength(out));
+      await vi.waitFor(() => expect(stream.ackIds()).toHaveLength(out), 10_000);
       stream.write({ ackIds: stream.ackIds().slice(-4) });
     }
     await stream.close();
@@ -251,9 +251,9 @@ describe('streams', () => {
     await create();
     await publish('x'.repeat(600), 'x'.repeat(600), 'x'.repeat(600));
     const stream = openStream({ maxOutstandingBytes: 1_000 });
-    await vi.waitFor(() => expect(stream.ackIds()).toHaveLength(2));
+    await vi.waitFor(() => expect(stream.ackIds()).toHaveLength(2), 10_000);
     stream.write({ ackIds: stream.ackIds() });
-    await vi.waitFor(() => expect(stream.ackIds()).toHaveLength(3));
+    await vi.waitFor(() => expect(stream.ackIds()).toHaveLength(3), 10_000);
     await stream.close();
   });
 
@@ -261,19 +261,21 @@ describe('streams', () => {
     await create({ enableExactlyOnceDelivery: true, enableMessageOrdering: true });
     await publish('1', '2');
     const stream = openStream({});
-    await vi.waitFor(() => expect(stream.ackIds()).toHaveLength(2));
+    await vi.waitFor(() => expect(stream.ackIds()).toHaveLength(2), 10_000);
     const [first = '', second = ''] = stream.ackIds();
     expect(stream.answers[0]?.subscriptionProperties).toEqual({
       exactlyOnceDeliveryEnabled: true,
       messageOrderingEnabled: true,
     });
     stream.write({ ackIds: [first], modifyDeadlineAckIds: [second], modifyDeadlineSeconds: [0] });
-    await vi.waitFor(() => expect(stream.ackIds()).toHaveLength(3));
+    await vi.waitFor(() => expect(stream.ackIds()).toHaveLength(3), 10_000);
     stream.write({ ackIds: [first, second] });
-    await vi.waitFor(() =>
-      expect(stream.answers.map(({ acknowledgeConfirmation }) => acknowledgeConfirmation)).toContainEqual(
-        expect.objectContaining({ ackIds: [], invalidAckIds: [first, second] }),
-      ),
+    await vi.waitFor(
+      () =>
+        expect(stream.answers.map(({ acknowledgeConfirmation }) => acknowledgeConfirmation)).toContainEqual(
+          expect.objectContaining({ ackIds: [], invalidAckIds: [first, second] }),
+        ),
+      10_000,
     );
     expect(stream.answers).toContainEqual(
       expect.objectContaining({
@@ -288,7 +290,7 @@ describe('streams', () => {
     await create();
     const stream = openStream({ protocolVersion: 1 });
     stream.write({});
-    await vi.waitFor(() => expect(stream.answers).toHaveLength(1));
+    await vi.waitFor(() => expect(stream.answers).toHaveLength(1), 10_000);
     expect(stream.ackIds()).toEqual([]);
     await stream.close();
   });
@@ -313,7 +315,7 @@ describe('streams', () => {
     await create();
     const pushed = openStream({});
     await publish('x');
-    await vi.waitFor(() => expect(pushed.ackIds()).toHaveLength(1));
+    await vi.waitFor(() => expect(pushed.ackIds()).toHaveLength(1), 10_000);
     await settle('modifyPushConfig', { pushConfig: { pushEndpoint: 'http://127.0.0.1:1/' } });
     expect(await pushed.ended()).toBe(9);
     expect(await openStream({}).ended()).toBe(9);
@@ -330,7 +332,7 @@ describe('streams', () => {
     expect(await openStream({}).ended()).toBe(8);
     const stream = openStream({});
     await publish('x');
-    await vi.waitFor(() => expect(stream.ackIds()).toHaveLength(1));
+    await vi.waitFor(() => expect(stream.ackIds()).toHaveLength(1), 10_000);
     await stream.close();
   });
 });
@@ -371,7 +373,7 @@ describe('settling', () => {
     await publish('x');
     expect((await waiting).json.receivedMessages).toHaveLength(1);
     const deleted = cloud.call('POST', `/v1/${subscription}:pull`, { maxMessages: 5 });
-    await vi.waitFor(() => expect(pull()).resolves.toEqual([]));
+    await vi.waitFor(() => expect(pull()).resolves.toEqual([]), 10_000);
     await cloud.call('DELETE', `/v1/${subscription}`);
     expect((await deleted).status).toBe(404);
   });
@@ -441,7 +443,7 @@ describe('faults of deliveries', () => {
     cloud.running().cloud.faults.replace(rule({ error: 'ABORTED', effect: 'after' }));
     await publish('x');
     const stream = openStream({});
-    await vi.waitFor(() => expect(stream.ackIds()).toHaveLength(2));
+    await vi.waitFor(() => expect(stream.ackIds()).toHaveLength(2), 10_000);
     stream.write({ ackIds: stream.ackIds() });
     await stream.close();
   });
@@ -466,7 +468,7 @@ describe('faults of deliveries', () => {
       texts.push(message.data.toString());
       message.ack();
     });
-    await vi.waitFor(() => expect(texts).toEqual(['quick', 'slow']));
+    await vi.waitFor(() => expect(texts).toEqual(['quick', 'slow']), 10_000);
     await reader.close();
     await client.close();
   });
@@ -494,8 +496,9 @@ describe('time', () => {
     await publish('x');
     const leased = await pulled();
     cloud.pass(601_000);
-    await vi.waitFor(async () =>
-      expect((await settle('acknowledge', { ackIds: [leased[0]?.ackId] })).status).toBe(200),
+    await vi.waitFor(
+      async () => expect((await settle('acknowledge', { ackIds: [leased[0]?.ackId] })).status).toBe(200),
+      10_000,
     );
     await publish('y');
     expect((await pulled()).map(({ text }) => text)).toEqual(['y']);
@@ -517,7 +520,7 @@ describe('a restart', () => {
     await nack(ackIdOf('nacked'));
 
     const waiting = openStream({ subscription: `${subscription}` });
-    await vi.waitFor(() => expect(waiting.ackIds()).toHaveLength(1));
+    await vi.waitFor(() => expect(waiting.ackIds()).toHaveLength(1), 10_000);
     await cloud.restart();
     expect(await waiting.ended()).toBe(14);
 

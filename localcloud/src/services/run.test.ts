@@ -121,8 +121,9 @@ test('a changed template makes a revision; traffic is split by percent, and a ta
     name: `${PARENT}/services/hello/revisions/${before}`,
   });
   expect((await bench.finished(gone.name)).error).toBeUndefined();
-  await vi.waitFor(async () =>
-    expect(isRunning(pid) && (await bench.ask(service.uri)).pid !== pid).toBe(false),
+  await vi.waitFor(
+    async () => expect(isRunning(pid) && (await bench.ask(service.uri)).pid !== pid).toBe(false),
+    10_000,
   );
 });
 

@@ -37,7 +37,7 @@ export interface Journal {
 }
 
 export type LettingGo =
-  /** What of it is to go. */
+  /** What of it is to go, marked as leaving. */
   | { readonly goes: UnitState }
   /** Why it stays: it is theirs from now on, or still ours. */
   | { readonly staysWithOthers: string }
@@ -73,6 +73,8 @@ export async function apply(request: ApplyRequest): Promise<Map<UnitId, UnitOutc
   const touched = new Set(request.journal.begun());
   /** How those ended that have. */
   const ended = new Map<UnitId, UnitOutcome>();
+  /** What was begun to be removed. */
+  const going = new Map<UnitId, UnitState>();
   /** Kept, although nobody else has it yet. */
   const stillOurs = new Set<UnitId>();
   const finished = request.journal.finished?.() ?? new Map<UnitId, UnitOutcome>();
@@ -131,21 +133,20 @@ export async function apply(request: ApplyRequest): Promise<Map<UnitId, UnitOutc
     if (target?.status === 'kept') return target;
     const state = leaving.get(id);
     if (!state || implied) return { status: 'done', change, outputs: {} };
-    const going = (await request.letGo?.(state)) ?? { goes: state };
-    if ('goes' in going) return request.engine.destroy(going.goes, context);
-    if ('staysWithOthers' in going) return { status: 'kept', because: going.staysWithOthers };
+    const lettingGo = (await request.letGo?.(state)) ?? { goes: state };
+    if ('goes' in lettingGo) {
+      going.set(id, lettingGo.goes);
+      return request.engine.destroy(lettingGo.goes, context);
+    }
+    if ('staysWithOthers' in lettingGo) return { status: 'kept', because: lettingGo.staysWithOthers };
     stillOurs.add(id);
-    return { status: 'kept', because: going.staysWithUs };
+    return { status: 'kept', because: lettingGo.staysWithUs };
   }
 
   function stateAfter(unit: PlannedUnit, outcome: UnitOutcome): UnitState | undefined {
     const desiredUnit = units.get(unit.id);
     const prior = request.priors.get(unit.id);
-    // What was to go and is kept for others is theirs from now on.
-    if (!desiredUnit) {
-      const isGone = outcome.status === 'done' || (isLetGo(unit, outcome) && !stillOurs.has(unit.id));
-      return isGone ? undefined : prior;
-    }
+    if (!desiredUnit) return stateAfterRemoval(unit, outcome, prior);
     // A call that failed may have had its effect all the same: what may exist, somebody must own.
     const known = (id: UnitId): Outputs | undefined => outputs.get(id);
     if (outcome.status !== 'done')
@@ -158,6 +159,19 @@ export async function apply(request: ApplyRequest): Promise<Map<UnitId, UnitOutc
       ...state,
       effective: effective === undefined ? (prior?.effective ?? false) : effective === 'true',
     };
+  }
+
+  function stateAfterRemoval(
+    unit: PlannedUnit,
+    outcome: UnitOutcome,
+    prior: UnitState | undefined,
+  ): UnitState | undefined {
+    // What was to go and is kept for others is theirs from now on.
+    const isGone = outcome.status === 'done' || (isLetGo(unit, outcome) && !stillOurs.has(unit.id));
+    if (!prior || isGone) return undefined;
+    // Its removal may have had its effect all the same: nobody is to rely on what may be gone.
+    const mark = touched.has(unit.id) ? going.get(unit.id)?.leaving : undefined;
+    return mark === undefined ? prior : { ...prior, leaving: mark };
   }
 
   const nodes: Node<UnitOutcome>[] = [

@@ -243,7 +243,7 @@ function replace(state: State, because: string): State {
 
 function wantAbsent(state: State, seen: Seen | undefined): State {
   const { goal } = state;
-  const isOurDoing = state.last?.action === 'remove';
+  const isOurDoing = state.last?.action === 'remove' && state.last.sure;
   if (!seen && goal.isYoung && !isOurDoing && !spent(state, 'stale'))
     return wait(state, 'stale', `${goal.id} was made a moment ago and does not show`);
   if (!seen || seen.gone) return finish(state, { status: 'done', change: state.change, outputs: {} });

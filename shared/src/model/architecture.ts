@@ -381,8 +381,8 @@ export const Dataflow = section({
 export type Dataflow = z.output<typeof Dataflow>;
 
 /** Whether somebody has to approve a plan before it is applied. */
-const Approval = z.enum(['automatic', 'manual']);
-export type Approval = z.output<typeof Approval>;
+const ApprovalGate = z.enum(['automatic', 'manual']);
+export type ApprovalGate = z.output<typeof ApprovalGate>;
 
 const environment = {
   project_id: ProjectId,
@@ -394,7 +394,7 @@ const environment = {
     .meta({ description: 'Where data lives by default; the region if not given' }),
   labels: Labels.default({}),
   teardown_protection: z.boolean().default(false).meta({ description: 'Protects everything' }),
-  approval: Approval.optional().meta({
+  approval: ApprovalGate.optional().meta({
     description:
       'Whether somebody has to approve a plan before it is applied; by default only in an environment called production, prod or prd',
   }),
@@ -408,7 +408,7 @@ const DeploymentEnvironment = section({
   location: z.string().min(2).optional(),
   labels: Labels.optional(),
   teardown_protection: z.boolean().optional(),
-  approval: Approval.optional(),
+  approval: ApprovalGate.optional(),
 });
 
 export const Architecture = section({

@@ -5,7 +5,7 @@
  * infrastructure, and tells each service what it may want to know. Reads and writes no file.
  */
 import type {
-  Approval,
+  ApprovalGate,
   Architecture,
   Dataflow,
   Deployment,
@@ -33,7 +33,7 @@ export interface Hydrated {
   readonly labels: Readonly<Record<string, string>>;
   readonly teardown_protection: boolean;
   /** Whether somebody has to approve a plan before it is applied. */
-  readonly approval: Approval;
+  readonly approval: ApprovalGate;
   readonly director: HydratedDirector;
   readonly dataflows: Readonly<Record<string, HydratedDataflow>>;
 }
@@ -135,7 +135,7 @@ export function hydrate(architecture: Architecture, { environment }: HydrateOpti
 }
 
 /** Production is approved by somebody unless it is said otherwise. */
-function approvalOf(environment: string | undefined): Approval {
+function approvalOf(environment: string | undefined): ApprovalGate {
   return environment !== undefined && /^(production|prod|prd)$/.test(environment) ? 'manual' : 'automatic';
 }
 

@@ -24,8 +24,11 @@ export interface UnitState {
   readonly stage: Stage;
   readonly protection?: string;
   readonly outputs: Outputs;
-  /** Of what several stacks use: this one has given it up, and looks whether others still do. */
-  readonly leaving?: boolean;
+  /**
+   * It is being given up, or was and nobody saw it go: no other stack relies on this one for it. The fencing token
+   * of the tenure that gave it up; an older one than the stack's is nobody at work.
+   */
+  readonly leaving?: number;
   /** When it was changed last, milliseconds since 1970. Absent in states of the first release. */
   readonly changedAt?: number;
   /** Of a grant: whether it was seen to be in effect. */

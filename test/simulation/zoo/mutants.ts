@@ -218,7 +218,7 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   ]),
   bug('leaving-unmarked', 'of two that give something up at once each leaves it for the other', [
-    [SHARING, 'if (mine) await note(state.id, { ...mine.value, leaving: true });', ''],
+    [SHARING, 'if (mine) await note(state.id, { ...mine.value, leaving });', ''],
   ]),
   bug('joiner-ignored', 'what is given up is removed though somebody is about to use it', [
     [SHARING, 'if (joiner) return', "if (joiner?.id === '') return"],

@@ -282,7 +282,7 @@ test('while the account is disabled nothing is pushed', async () => {
   await call('POST', `${account}:disable`, {});
   await publish({ data: 'eA==' });
   const { calls } = running.cloud;
-  await vi.waitFor(() => expect(calls.since(0).at(-1)?.method).toBe('Publish'));
+  await vi.waitFor(() => expect(calls.since(0).at(-1)?.method).toBe('Publish'), 10_000);
   expect(arrived).toEqual([]);
   await call('POST', `${account}:enable`, {});
   await arrivals(1);

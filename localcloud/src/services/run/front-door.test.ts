@@ -91,9 +91,9 @@ test('bodies stream both ways, and connections can be upgraded', async () => {
   socket.setEncoding('utf8').on('data', (text: string) => {
     seen += text;
   });
-  await vi.waitFor(() => expect(seen).toContain('101 Switching Protocols'));
+  await vi.waitFor(() => expect(seen).toContain('101 Switching Protocols'), 10_000);
   socket.write('hello again');
-  await vi.waitFor(() => expect(seen).toContain('hello again'));
+  await vi.waitFor(() => expect(seen).toContain('hello again'), 10_000);
   socket.destroy();
 });
 
@@ -109,7 +109,7 @@ test('what it prints, is asked and does arrives in the logs', async () => {
       labels: { test: 'yes', instanceId: expect.stringMatching(/^[0-9a-f]{64}$/) },
       resource: { labels: { project_id: 'p', location: 'us-central1', configuration_name: 'hello' } },
     });
-  });
+  }, 10_000);
   expect(await bench.logs(`${all} log_id("run.googleapis.com/stderr") "plain words"`)).not.toHaveLength(0);
   const [request] = await bench.logs(`${all} httpRequest.status=200 httpRequest.requestMethod=GET`);
   expect(request?.trace).toMatch(/^projects\/p\/traces\/[0-9a-f]{32}$/);
@@ -118,7 +118,8 @@ test('what it prints, is asked and does arrives in the logs', async () => {
   ).not.toHaveLength(0);
   expect(await bench.logs(`${all} "probe succeeded"`)).not.toHaveLength(0);
   await bench.ask(`${uri}/loud`);
-  await vi.waitFor(async () =>
-    expect(await bench.logs(`${all} textPayload=~"^\\"{1000}"`)).not.toHaveLength(0),
+  await vi.waitFor(
+    async () => expect(await bench.logs(`${all} textPayload=~"^\\"{1000}"`)).not.toHaveLength(0),
+    10_000,
   );
 });
