@@ -55,7 +55,7 @@ export async function startDirector(
 ): Promise<Director> {
   const clock = systemClock;
   const random = systemRandom;
-  const log = createLog(config);
+  const log = await createLog(config);
   const cloud = googleCloud({ project: config.project, endpoint: config.endpoint });
   const persist = persistence(log, onHeldUp);
   const store = await openState(config, cloud, persist);

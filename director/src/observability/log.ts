@@ -3,7 +3,6 @@
  *
  * On Cloud Run the form that Cloud Logging reads off stdout; elsewhere lines for people. Nothing goes over the network.
  */
-import { LoggingWinston } from '@google-cloud/logging-winston';
 import { createLogger, format, type Logger, transports } from 'winston';
 import type { Config } from '../config.ts';
 
@@ -26,25 +25,24 @@ export interface LogFields {
   readonly [name: string]: string | number | boolean | undefined;
 }
 
-export function createLog({ isOnCloudRun, logLevel, project, name, revision }: Config): Log {
-  const logger = createLogger({
-    level: logLevel,
-    transports: [
-      isOnCloudRun
-        ? new LoggingWinston({
-            projectId: project,
-            redirectToStdout: true,
-            useMessageField: false,
-            serviceContext: { service: name, version: revision },
-            defaultCallback: () => {},
-          })
-        : new transports.Console({
-            format: format.combine(format.timestamp({ format: 'HH:mm:ss.SSS' }), format.printf(readable)),
-          }),
-    ],
-  });
-  return wrap(logger, {}, project);
+export async function createLog(config: Config): Promise<Log> {
+  const transport = config.isOnCloudRun ? await toCloudLogging(config) : toConsole();
+  return wrap(createLogger({ level: config.logLevel, transports: [transport] }), {}, config.project);
 }
+
+/** Loaded only where it is used: that takes longer than all else that the director loads for itself. */
+async function toCloudLogging(config: Config): Promise<Transport> {
+  const { cloudLogging } = await import('./cloud-logging.ts');
+  return cloudLogging(config);
+}
+
+function toConsole(): Transport {
+  return new transports.Console({
+    format: format.combine(format.timestamp({ format: 'HH:mm:ss.SSS' }), format.printf(readable)),
+  });
+}
+
+type Transport = NonNullable<Logger['transports'][number]>;
 
 function wrap(logger: Logger, base: LogFields, project: string): Log {
   const write =
