@@ -76,14 +76,13 @@ async function bundleDirector(outdir: string): Promise<void> {
   compile(outdir);
 }
 
-/** Keeps what Node makes of the modules that are loaded at every start, beside them, so that a start need not make it anew. */
+/** Keeps what Node makes of the modules beside them, so that a start need not make it anew. The main one would start. */
 function compile(outdir: string): void {
-  const app = readdirSync(outdir).find((name) => /^app-\w+\.mjs$/.test(name));
-  if (app === undefined) throw new Error(`There is no app-*.mjs in ${outdir}`);
+  const modules = readdirSync(outdir).filter((name) => name.endsWith('.mjs') && name !== 'main.mjs');
   const program = `
     import { enableCompileCache, flushCompileCache } from 'node:module';
     enableCompileCache({ directory: 'compiled', portable: true });
-    await import(${JSON.stringify(`./${app}`)});
+    for (const name of ${JSON.stringify(modules)}) await import('./' + name);
     flushCompileCache();
     process.exit();`;
   execFileSync(process.execPath, ['--input-type=module', '--eval', program], { cwd: outdir });

@@ -217,3 +217,19 @@ describe('before there is a director', () => {
     expect(code).toBe(69);
   });
 });
+
+test('a director that ends at its start is not waited for, and says itself why', async () => {
+  const cloud = await startCloud('broken', '0s');
+  try {
+    const file = join(folder, 'broken.yaml');
+    const settings = 'director:\n  deployment: { environment_vars: { LOG_LEVEL: shouting } }\n';
+    writeFileSync(file, ARCHITECTURE + settings);
+    const { code, stderr } = await cloud.call('up', file);
+    expect(code).toBe(69);
+    expect(stderr).toContain('  the last lines of service-director:\n');
+    expect(stderr).toContain('The environment is wrong:');
+    expect(stderr).toContain('fix: it seems to end at its start; see conductor director logs');
+  } finally {
+    await end(cloud.child, 10_000);
+  }
+});

@@ -53,6 +53,12 @@ async function lastLines(service: string, because: string, context: RunContext):
   return [];
 }
 
+/** Of a program that nobody names a revision of. Never rejects for what it cannot read. */
+export async function tellLastLines(service: string, context: RunContext): Promise<void> {
+  const lines = (await readLines(service, context)).slice(-LINES);
+  if (lines.length > 0) context.emit({ type: 'service-log', service, lines });
+}
+
 async function readLines(service: string, context: RunContext): Promise<LogLine[]> {
   const lines: LogLine[] = [];
   try {

@@ -8,12 +8,15 @@ import { both } from '../both.ts';
 import type { Builder } from '../builders/builder.ts';
 import type { RunContext } from '../context.ts';
 import { EXIT, Failure } from '../failure.ts';
+import { tellLastLines } from '../last-lines.ts';
 import { buildDirector } from './build.ts';
 import type { World } from './preflight.ts';
 import { bring } from './units.ts';
 
 /** How long a director may take from its start to its first command. Milliseconds; grants of its own may have to propagate. */
 const READY_MS = 10 * 60_000;
+/** For so long nobody is behind its address: it ends at its start, again and again. Milliseconds. */
+const CRASHED_MS = 30_000;
 
 /** The director's URL. */
 export async function bootstrap(
@@ -118,16 +121,20 @@ async function awaitReady(url: string, context: RunContext): Promise<void> {
   const { clock, signal, emit, reach } = context;
   const task = 'director';
   const started = clock.now();
+  let answered = started;
   let told = '';
   emit({ type: 'task-started', phase: 'bootstrap', task, what: 'wait until it takes commands' });
   for (let wait = 50; ; wait = Math.min(3_000, wait * 1.2)) {
     signal.throwIfAborted();
-    const state = await readiness(url, reach.authorization, signal);
+    const { state, isOwn } = await readiness(url, reach.authorization, signal);
     if (state === 'ready') break;
-    if (clock.now() - started > READY_MS) {
+    if (isOwn) answered = clock.now();
+    const hasCrashed = clock.now() - answered > CRASHED_MS;
+    if (hasCrashed) await tellLastLines(context.architecture.director.name, context);
+    if (hasCrashed || clock.now() - started > READY_MS) {
       throw new Failure(`The director at ${url} does not take commands: ${state}`, {
         exitCode: EXIT.unreachable,
-        fix: 'see conductor director logs',
+        fix: `${hasCrashed ? 'it seems to end at its start; ' : ''}see conductor director logs`,
       });
     }
     // The first moments are no news.
@@ -150,19 +157,22 @@ async function readiness(
   url: string,
   authorization: RunContext['reach']['authorization'],
   signal: AbortSignal,
-): Promise<string> {
+): Promise<{ state: string; isOwn: boolean }> {
   try {
     const headers = await authorization(url);
     const response = await fetch(`${url}/ready`, {
       headers,
       signal: AbortSignal.any([signal, AbortSignal.timeout(10_000)]),
     });
-    if (response.status === 200) return 'ready';
+    if (response.status === 200) return { state: 'ready', isOwn: true };
     const body: unknown = await response.json().catch(() => undefined);
     const problems =
       typeof body === 'object' && body !== null && 'problems' in body ? JSON.stringify(body.problems) : '';
-    return problems === '' ? `it answers ${response.status}` : `it is not ready: ${problems}`;
+    // Who is not let in yet is answered by a front that knows that somebody is there.
+    if (problems === '') return { state: `it answers ${response.status}`, isOwn: response.status < 500 };
+    return { state: `it is not ready: ${problems}`, isOwn: true };
   } catch (error) {
-    return `it cannot be reached: ${error instanceof Error ? error.message : String(error)}`;
+    const why = error instanceof Error ? error.message : String(error);
+    return { state: `it cannot be reached: ${why}`, isOwn: false };
   }
 }
