@@ -148,7 +148,7 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   ]),
   bug('removal-forgotten', 'what could not be removed is forgotten', [
-    [APPLY, 'return isGone ? undefined : prior;', 'return undefined;'],
+    [APPLY, 'if (!prior || isGone) return undefined;', 'if (Object(prior)) return undefined;'],
   ]),
   bug('finish-before-state', 'a unit counts as done while that is still being written', [
     [
