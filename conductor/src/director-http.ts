@@ -62,11 +62,19 @@ const JournalLine = z.discriminatedUnion('type', [
 ]);
 export type JournalLine = z.output<typeof JournalLine>;
 
+/** Without what a newer director writes, and what tools say. */
+const Journal = z.array(z.unknown()).transform((lines) =>
+  lines.flatMap((line) => {
+    const known = JournalLine.safeParse(line);
+    return known.success ? [known.data] : [];
+  }),
+);
+
 const CommandDetail = z.object({
   ...brief,
   deployments: z.array(DeploymentReport).default([]),
   /** What its deployments did, oldest first. */
-  events: z.array(JournalLine).default([]),
+  events: Journal.default([]),
   /** The last word on it. */
   answer: DirectorEvent.optional(),
 });

@@ -108,6 +108,8 @@ async function remainsOf(
   for (const dataflow of dataflowsOf(context)) {
     const images = Object.fromEntries(Object.keys(dataflow.services).map((name) => [name, ANY_IMAGE]));
     for (const unit of unitsOf(context.architecture, dataflow, { ...world, images })) {
+      // Of what another tool made only a director knows.
+      if (unit.engine !== 'gcp') continue;
       units.set(unit.id, unit);
       if (dataflow.lifecycle.strategy === 'permanent') keep.set(unit.id, 'the dataflow is permanent');
     }

@@ -116,10 +116,18 @@ function builtOf({ dataflows, director }: Architecture): Built[] {
   const services = Object.entries(dataflows).flatMap(([dataflow, { services: all }]) =>
     Object.entries(all).map(([name, { deployment }]) => ({ name, dataflow, deployment })),
   );
-  return [...services, { name: director.name, dataflow: undefined, deployment: director.deployment }].flatMap(
-    ({ deployment: { source_path: source, buildable_module_path: module }, ...whose }) =>
-      source === undefined ? [] : [{ ...whose, source, module }],
+  const modules = Object.entries(dataflows).flatMap(([dataflow, { modules: all }]) =>
+    Object.entries(all).flatMap(([name, { source }]) =>
+      typeof source === 'string' ? [{ name: `module ${name}`, dataflow, source, module: '.' }] : [],
+    ),
   );
+  const programs = [
+    ...services,
+    { name: director.name, dataflow: undefined, deployment: director.deployment },
+  ].flatMap(({ deployment: { source_path: source, buildable_module_path: module }, ...whose }) =>
+    source === undefined ? [] : [{ ...whose, source, module }],
+  );
+  return [...programs, ...modules];
 }
 
 /** The same, as far as it can be read, of services in an architecture with mistakes: all are to be told at once. */

@@ -2,7 +2,13 @@
 import { infrastructureUnits } from '@service-director/shared/engine/infrastructure.ts';
 import { unitsOf } from '@service-director/shared/engine/units.ts';
 import type { HydratedDataflow } from '@service-director/shared/model/hydrate.ts';
-import { type StackId, stackOf, type Unit, unitId } from '@service-director/shared/model/unit.ts';
+import {
+  type StackId,
+  stackOf,
+  type Unit,
+  type UnitId,
+  unitId,
+} from '@service-director/shared/model/unit.ts';
 import { dataflowsOf, type RunContext } from './context.ts';
 import {
   type CommandBrief,
@@ -77,7 +83,11 @@ export async function status(context: RunContext): Promise<Status> {
     Promise.all(dataflowsOf(context).map((dataflow) => observeDataflow(dataflow, world, context))),
   ]);
   const told = await tellOf(director, seen, context);
-  const dataflows = seen.map((dataflow) => ({ ...dataflow, ...told.dataflows.get(dataflow.stack) }));
+  const dataflows = seen.map((dataflow) => {
+    const { modules, ...more } = told.dataflows.get(dataflow.stack) ?? { modules: undefined };
+    const resources = [...dataflow.resources, ...(modules ?? unseenModules(dataflow.name, context))];
+    return { ...dataflow, ...more, resources };
+  });
   const resources = [...infrastructure, ...dataflows.flatMap((dataflow) => dataflow.resources)];
   const services = dataflows.flatMap((dataflow) => dataflow.services);
   return {
@@ -132,13 +142,17 @@ function observeAll(
   const outputs = new Map(
     services.flatMap(({ name, url }) => (url === undefined ? [] : [[unitId('service', name), { uri: url }]])),
   );
-  const resources = units.filter(({ kind }) => kind !== 'service');
+  // Of what another tool makes only the director knows.
+  const resources = units.filter(({ kind, engine }) => kind !== 'service' && engine === 'gcp');
   return Promise.all(resources.map((unit) => observeUnit(unit, outputs, context)));
 }
 
 /** What the director knows that the cloud does not. */
 interface Told {
-  readonly dataflows: ReadonlyMap<StackId, Pick<DataflowStatus, 'version' | 'last'>>;
+  readonly dataflows: ReadonlyMap<
+    StackId,
+    Pick<DataflowStatus, 'version' | 'last'> & { readonly modules: ResourceStatus[] }
+  >;
   readonly running: readonly Running[];
   readonly notes: readonly string[];
 }
@@ -159,7 +173,8 @@ async function tellOf(
     const dataflows = await Promise.all(
       seen.map(async ({ name, stack }) => {
         const last = await lastCommand(name, stack, commands, director);
-        return [stack, { ...versionOf(stack, stacks), ...(last ? { last } : {}) }] as const;
+        const modules = await modulesOf(name, stacks, director, context);
+        return [stack, { ...versionOf(stack, stacks), ...(last ? { last } : {}), modules }] as const;
       }),
     );
     return { dataflows: new Map(dataflows), running: running.flatMap(runningOf), notes: [] };
@@ -167,6 +182,34 @@ async function tellOf(
     if (context.signal.aborted) throw context.signal.reason;
     return { ...nothing, notes: [Failure.from(error, 'asking the director').message] };
   }
+}
+
+function modulesIn(dataflow: string, context: RunContext): UnitId[] {
+  const found = dataflowsOf(context).find(({ name }) => name === dataflow);
+  return Object.keys(found?.modules ?? {}).map((name) => unitId('module', name));
+}
+
+function unseenModules(dataflow: string, context: RunContext): ResourceStatus[] {
+  return modulesIn(dataflow, context).map((unit) => ({
+    unit,
+    state: 'unknown',
+    because: 'the director did not tell of it',
+  }));
+}
+
+/** As the director's state has them. */
+async function modulesOf(
+  dataflow: string,
+  stacks: readonly Stack[],
+  director: DirectorHttp,
+  context: RunContext,
+): Promise<ResourceStatus[]> {
+  const modules = modulesIn(dataflow, context);
+  if (modules.length === 0) return [];
+  const owner = { scope: context.architecture.scope, dataflow };
+  const isKnown = stacks.some(({ stack }) => stack === stackOf(owner));
+  const made = new Set(isKnown ? (await director.stack(owner)).units.map(({ id }) => id) : []);
+  return modules.map((unit) => ({ unit, state: made.has(unit) ? 'present' : 'missing' }));
 }
 
 function versionOf(stack: StackId, stacks: readonly Stack[]): { version?: number } {

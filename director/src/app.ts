@@ -8,12 +8,14 @@ import { googleCloud } from '@service-director/shared/cloud/google.ts';
 import { EVENT_PREFIX, toAttributes } from '@service-director/shared/contract/cloud-event.ts';
 import type { CommandType } from '@service-director/shared/contract/command.ts';
 import type { DirectorEvent } from '@service-director/shared/contract/event.ts';
+import { enginesOf } from '@service-director/shared/engine/engines.ts';
 import { systemClock, systemRandom, timestamp } from '@service-director/shared/kit/clock.ts';
 import { limits } from '@service-director/shared/kit/limiter.ts';
 import { retry } from '@service-director/shared/kit/retry.ts';
 import { emailOf } from '@service-director/shared/model/grant.ts';
 import { COMMAND_TOPICS, directorTopics } from '@service-director/shared/model/hydrate.ts';
 import type { Express } from 'express';
+import { sources } from './bundles/sources.ts';
 import { pubsubBus } from './commands/bus.ts';
 import { type Intake, intake } from './commands/intake.ts';
 import { type Listener, listen } from './commands/pull.ts';
@@ -23,20 +25,34 @@ import { newDeployments, stacksToWake, toldToStop } from './deployments/admissio
 import { architectures } from './deployments/architectures.ts';
 import { coordinator } from './deployments/coordinator.ts';
 import { outbox, readyRow, type Speaker } from './deployments/outbox.ts';
+import { buildsDialect } from './dialects/builds/routes.ts';
+import { dharmaRoutes } from './dialects/dharma/routes.ts';
+import type { EngineHealth } from './dialects/nestor/engines.ts';
+import { nestorRoutes } from './dialects/nestor/routes.ts';
+import { verificationRoutes } from './dialects/verification/routes.ts';
 import { engines } from './engines/index.ts';
-import { authenticate } from './http/authenticate.ts';
+import { authenticate, callerOf } from './http/authenticate.ts';
+import { bundleRoutes } from './http/bundles.ts';
 import { commandRoutes } from './http/commands.ts';
+import { scopesIn } from './http/demand.ts';
 import { deploymentRoutes } from './http/deployments.ts';
+import { limitRate } from './http/limits.ts';
+import { nativeRoutes, STREAMING } from './http/native/index.ts';
 import { createApp, type Readiness } from './http/server.ts';
 import { stackRoutes } from './http/stacks.ts';
 import { createLog, type Log } from './observability/log.ts';
+import { type Artifacts, artifactsIn, artifactsLater } from './store/artifacts.ts';
+import { ensureFileKey } from './store/file-key.ts';
 import { firestoreStore } from './store/firestore.ts';
 import { isGone, thisHolder } from './store/holder.ts';
 import { openKeyring } from './store/keyring.ts';
 import type { DeploymentRecord } from './store/records.ts';
-import { openSealed } from './store/sealed.ts';
+import { openSealed, sealedStore } from './store/sealed.ts';
 import { sqliteStore } from './store/sqlite.ts';
 import { mayPass, type Store } from './store/store.ts';
+import { webhookRoutes } from './webhooks/routes.ts';
+import { webhookSender } from './webhooks/sender.ts';
+import { publicTransport } from './webhooks/transport.ts';
 
 export interface Director {
   readonly app: Express;
@@ -50,7 +66,7 @@ export interface Director {
  */
 export async function startDirector(
   config: Config,
-  version: object,
+  version: { readonly version: string },
   onHeldUp: (problems: Readiness['problems']) => void,
 ): Promise<Director> {
   const clock = systemClock;
@@ -58,7 +74,7 @@ export async function startDirector(
   const log = await createLog(config);
   const cloud = googleCloud({ project: config.project, endpoint: config.endpoint });
   const persist = persistence(log, onHeldUp);
-  const store = await openState(config, cloud, persist);
+  const { store, artifacts } = await openState(config, cloud, persist);
   const pubsub = new PubSub({ projectId: config.project });
   const bus = pubsubBus(pubsub);
   const topics = directorTopics(config.topicPrefix);
@@ -73,13 +89,36 @@ export async function startDirector(
   const onTrouble = (error: unknown, about: string): void =>
     log.error('something failed and is tried again', { about, error: String(error) });
 
+  const addresses = { allowPrivate: config.allowPrivateHosts };
+  const webhooks =
+    artifacts &&
+    webhookSender({
+      ...{ store, artifacts, clock, random, onTrouble },
+      self: holder.id,
+      transport: publicTransport(addresses),
+      onDisabled: (webhook, because) => log.warn('a webhook is deactivated', { webhook, because }),
+    });
   const sending = outbox({ store, bus, clock, random, onTrouble });
   const calls = limits({ all: config.concurrency, each: config.apiConcurrency });
   const coordinating = coordinator({
     store,
     clock,
     random,
-    engine: await engines.gcp(),
+    engine: enginesOf(await engines.gcp(), {
+      terraform: async () => {
+        if (!artifacts) throw new Error('There is nowhere to keep what Terraform leaves');
+        return engines.terraform({ ...config.terraform, artifacts, clock, graceMs: TOOL_GRACE_MS });
+      },
+    }),
+    sources:
+      artifacts &&
+      sources({
+        ...{ artifacts, cloud, clock, random },
+        generatorUrl: config.generatorUrl,
+        allowPrivate: config.allowPrivateHosts,
+        workRoot: config.terraform.workRoot,
+        environment: config.terraform.environment,
+      }),
     projectNumber: await persist('project', () => projectNumberOf(cloud), isAnswerable),
     engineContext: (rank) => ({
       cloud,
@@ -105,6 +144,7 @@ export async function startDirector(
     const { correlationId, traceparent, command, id, stack } = about;
     const { type, ...fields } = event;
     log.info(type, { command, deployment: id, stack, traceparent, ...plain(fields) });
+    if (type === 'status') webhooks?.wake();
     const envelope = {
       id: randomUUID(),
       source: speaker.source,
@@ -130,6 +170,7 @@ export async function startDirector(
     onTaken(record, writes) {
       coordinating.wake(stacksToWake(writes));
       coordinating.poke(toldToStop(writes));
+      if (writes.some(({ key }) => key.collection === 'deliveries')) webhooks?.wake();
       for (const about of newDeployments(writes))
         announce(
           { type: 'accepted', command: record.id, command_type: about.operation, dataflow: about.dataflow },
@@ -151,6 +192,7 @@ export async function startDirector(
     ...(config.legacy ? ([[`${config.legacy.commands}-sub`, undefined]] as const) : []),
   ]);
   await persist('state', () => coordinating.start(), mayPass);
+  webhooks?.wake();
   const listener: Listener | undefined =
     config.delivery === 'pull'
       ? listen({ pubsub, intake: taking, clock, random, log, subscriptions })
@@ -172,19 +214,61 @@ export async function startDirector(
     );
   }
 
+  const scopes = scopesIn(store, architectures);
+  const stopping = new AbortController();
+  const readiness = (): Readiness => {
+    const problems = listener?.problems() ?? {};
+    return { ready: Object.keys(problems).length === 0, problems };
+  };
+  const translating = {
+    ...{ intake: taking, store, clock, log, scopes },
+    project: config.project,
+    region: config.region,
+    timeoutSeconds: config.deploymentSeconds,
+  };
+  const building = buildsDialect(translating);
+  building.worker.start();
   return {
     app: createApp({
       log,
       version,
-      readiness: () => {
-        const problems = listener?.problems() ?? {};
-        return { ready: Object.keys(problems).length === 0, problems };
-      },
-      authenticate: authenticate(config),
+      readiness,
+      isEncrypted: config.access !== 'loopback',
+      authenticate: authenticate({ ...config, roles: config.rules }),
+      limit: limitRate({ clock, perMinute: config.ratePerMinute, callerOf }),
       routes: [
-        commandRoutes({ intake: taking, store, clock }),
-        deploymentRoutes({ store }),
-        stackRoutes({ store }),
+        commandRoutes({ intake: taking, store, clock, scopes }),
+        deploymentRoutes({ store, scopes }),
+        stackRoutes({ store, scopes }),
+        nativeRoutes({
+          ...{ intake: taking, store, clock, scopes },
+          stopping: stopping.signal,
+          streaming: STREAMING,
+          newId: () => `http-${randomUUID()}`,
+          version: version.version,
+        }),
+        bundleRoutes({ artifacts }),
+        ...(artifacts && webhooks
+          ? [
+              webhookRoutes({
+                ...{ store, artifacts, clock, addresses, sender: webhooks },
+                onChange: (what, webhook, by) => log.info(`webhook ${what}`, { webhook, by }),
+              }),
+            ]
+          : []),
+        verificationRoutes({ intake: taking, store, clock, scopes, blueprints: architectures }),
+        building.routes,
+        nestorRoutes({
+          ...translating,
+          readiness,
+          engines: {
+            terraform: {
+              capabilities: ['plan', 'apply', 'destroy', 'drift'],
+              health: () => terraformHealth(config, artifacts),
+            },
+          },
+        }),
+        dharmaRoutes(translating),
       ],
       push:
         config.delivery === 'push'
@@ -198,16 +282,35 @@ export async function startDirector(
           : undefined,
     }),
     async stop() {
+      stopping.abort(new Error('The director stops'));
       await listener?.close();
+      await building.worker.stop();
       await coordinating.leave();
+      await webhooks?.stop();
       await pubsub.close().catch(() => {});
       await store.close();
     },
   };
 }
 
+async function terraformHealth(config: Config, artifacts: Artifacts | undefined): Promise<EngineHealth> {
+  if (!artifacts) return { status: 'unhealthy', message: 'set DIRECTOR_STATE_KEY' };
+  const { healthOf } = await import('./engines/terraform/health.ts');
+  const health = await healthOf({
+    ...config.terraform,
+    artifacts,
+    clock: systemClock,
+    graceMs: TOOL_GRACE_MS,
+  });
+  if (health.ok) return { status: 'healthy', version: health.version };
+  return { status: 'unhealthy', message: `${health.because}; ${health.fix}` };
+}
+
 /** Tries a part of the start, `state` or `project`, until it works; rejects with what does not pass. */
 type Persist = <T>(part: string, task: () => Promise<T>, passes: (error: unknown) => boolean) => Promise<T>;
+
+/** Between asking a tool to stop and ending it. Cloud Run gives ten seconds to us. Milliseconds. */
+const TOOL_GRACE_MS = 8_000;
 
 /** Longest waits between two tries, in milliseconds. A role takes minutes to be in effect, and so may a database. */
 const START_BACKOFF = { firstMs: 500, longestMs: 10_000, factor: 2 };
@@ -230,12 +333,27 @@ function persistence(log: Log, onHeldUp: (problems: Readiness['problems']) => vo
 }
 
 /** Rejects when it is encrypted with a key that is not there or may not be used. */
-async function openState(config: Config, cloud: Cloud, persist: Persist): Promise<Store> {
+async function openState(config: Config, cloud: Cloud, persist: Persist): Promise<State> {
   const { stateKey } = config;
   const options = { cloud, clock: systemClock, random: systemRandom };
   const keyring = stateKey === undefined ? undefined : openKeyring(stateKey, options);
-  const store = await persist('state', async () => openStore(config), mayPass);
-  return persist('state', () => openSealed(store, keyring), mayPass);
+  const plain = await persist('state', async () => openStore(config), mayPass);
+  const store = await persist('state', () => openSealed(plain, keyring), mayPass);
+  if (keyring) return { store, artifacts: artifactsIn(store) };
+  return { store, artifacts: sealedBeside(config, plain) };
+}
+
+interface State {
+  readonly store: Store;
+  /** Undefined where nothing is there to encrypt them with. */
+  readonly artifacts: Artifacts | undefined;
+}
+
+/** Beside a file a key in a file: a copy of the one alone tells nothing of what tools left. */
+function sealedBeside({ state }: Config, store: Store): Artifacts | undefined {
+  const path = state.slice(state.indexOf(':') + 1);
+  if (!state.startsWith('sqlite:')) return undefined;
+  return artifactsLater(() => artifactsIn(sealedStore(store, ensureFileKey(`${path}.key`))));
 }
 
 function openStore(config: Config): Store {

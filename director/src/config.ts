@@ -1,5 +1,16 @@
 /** What the director is told by its environment. The only reader of it. */
+import { AccessRule } from '@service-director/shared/model/architecture.ts';
 import { z } from 'zod';
+
+/** JSON text, of which only the schema says what it is. */
+const jsonText = z.string().transform((text, context): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    context.addIssue({ code: 'custom', message: 'it is not JSON' });
+    return z.NEVER;
+  }
+});
 
 const Environment = z.object({
   PORT: z.coerce.number().int().min(0).max(65_535).default(8080),
@@ -25,6 +36,8 @@ const Environment = z.object({
   FIRESTORE_EMULATOR_HOST: z.string().optional(),
   /** How many earlier versions of a stack's state are kept, each of which can be brought back. */
   STATE_BACKUP_RETENTION: z.coerce.number().int().min(1).max(1_000).default(10),
+  /** How long a deployment may take that was started at `/api`; waiting for an approval does not count. */
+  MAX_DEPLOYMENT_TIMEOUT_MS: z.coerce.number().int().min(1_000).max(86_400_000).default(1_800_000),
   /** How long an approval is waited for. */
   DIRECTOR_APPROVAL_SECONDS: z.coerce.number().int().positive().default(86_400),
   DIRECTOR_DELIVERY: z.enum(['pull', 'push']).default('pull'),
@@ -32,8 +45,12 @@ const Environment = z.object({
   DIRECTOR_PUSH_ACCOUNT: z.string().optional(),
   /** `verified`: Google-signed identity tokens of the allowed; `loopback`: anybody on this machine. */
   DIRECTOR_ACCESS: z.enum(['verified', 'loopback']).default('verified'),
-  /** Addresses, separated by commas. */
+  /** Who may do everything: addresses, separated by commas. */
   DIRECTOR_ALLOWED: z.string().default(''),
+  /** Who may do what, and where, beside them: `director.access` of the architecture, as JSON. */
+  DIRECTOR_ROLES: jsonText.pipe(z.array(AccessRule)).default([]),
+  /** How many requests a caller may make in a minute, 0 for any number; by default 1,200, and any number on loopback. */
+  DIRECTOR_RATE_PER_MINUTE: z.coerce.number().int().min(0).max(1_000_000).optional(),
   /** Set where Cloud Run stands before the director and lets in nobody whose token it has not checked. */
   DIRECTOR_FRONT_END: z.enum(['cloud-run', 'none']).default('none'),
   /** What tokens must be meant for; by default, and only behind Cloud Run, the URL that was called. */
@@ -41,6 +58,14 @@ const Environment = z.object({
   /** How many calls to Google Cloud may be under way, altogether and of one API. */
   DIRECTOR_CONCURRENCY: z.coerce.number().int().positive().default(24),
   DIRECTOR_API_CONCURRENCY: z.coerce.number().int().positive().default(12),
+  /** Where jobs of generated code are asked for, by their ids. */
+  IAC_GENERATOR_URL: z.url().default('http://iac-generator:3002'),
+  /** Whether code may be fetched from, and webhooks sent to, hosts of a private network. */
+  DIRECTOR_PRIVATE_HOSTS: z.enum(['refused', 'allowed']).default('refused'),
+  TERRAFORM_BINARY: z.string().min(1).default('terraform'),
+  TERRAFORM_WORK_DIR: z.string().min(1).default('/tmp/terraform'),
+  /** Whether Terraform code may run programs of its own where the director is. */
+  TERRAFORM_LOCAL_EXEC: z.enum(['refused', 'allowed']).default('refused'),
   /** The root of all APIs, where it is not Google: the local cloud. */
   SERVICE_DIRECTOR_CLOUD_ENDPOINT: z.url().optional(),
   LOG_LEVEL: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
@@ -59,14 +84,27 @@ export interface Config {
   readonly firestoreEmulator: string | undefined;
   readonly retention: number;
   readonly approvalSeconds: number;
+  readonly deploymentSeconds: number;
   readonly delivery: 'pull' | 'push';
   readonly pushAccount: string | undefined;
   readonly access: 'verified' | 'loopback';
   readonly allowed: readonly string[];
+  readonly rules: readonly AccessRule[];
+  /** 0 for any number. */
+  readonly ratePerMinute: number;
   readonly behindCloudRun: boolean;
   readonly audience: string | undefined;
   readonly concurrency: number;
   readonly apiConcurrency: number;
+  readonly generatorUrl: string;
+  readonly allowPrivateHosts: boolean;
+  readonly terraform: {
+    readonly binary: string;
+    readonly workRoot: string;
+    readonly allowLocalExec: boolean;
+    /** What it may see of our environment: credentials of clouds, proxies, its own settings. */
+    readonly environment: Readonly<Record<string, string>>;
+  };
   readonly endpoint: string | undefined;
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug';
   readonly isOnCloudRun: boolean;
@@ -102,17 +140,49 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     firestoreEmulator: data.FIRESTORE_EMULATOR_HOST,
     retention: data.STATE_BACKUP_RETENTION,
     approvalSeconds: data.DIRECTOR_APPROVAL_SECONDS,
+    deploymentSeconds: Math.ceil(data.MAX_DEPLOYMENT_TIMEOUT_MS / 1000),
     delivery: data.DIRECTOR_DELIVERY,
     pushAccount: data.DIRECTOR_PUSH_ACCOUNT,
     access: data.DIRECTOR_ACCESS,
     allowed: data.DIRECTOR_ALLOWED.split(',').flatMap((email) => email.trim() || []),
+    rules: data.DIRECTOR_ROLES,
+    ratePerMinute: data.DIRECTOR_RATE_PER_MINUTE ?? (data.DIRECTOR_ACCESS === 'loopback' ? 0 : 1_200),
     behindCloudRun: isFronted,
     audience: data.DIRECTOR_AUDIENCE,
     concurrency: data.DIRECTOR_CONCURRENCY,
     apiConcurrency: data.DIRECTOR_API_CONCURRENCY,
+    generatorUrl: data.IAC_GENERATOR_URL,
+    allowPrivateHosts: data.DIRECTOR_PRIVATE_HOSTS === 'allowed',
+    terraform: {
+      binary: data.TERRAFORM_BINARY,
+      workRoot: data.TERRAFORM_WORK_DIR,
+      allowLocalExec: data.TERRAFORM_LOCAL_EXEC === 'allowed',
+      environment: toolEnvironment(env),
+    },
     endpoint: data.SERVICE_DIRECTOR_CLOUD_ENDPOINT,
     logLevel: data.LOG_LEVEL,
     isOnCloudRun: data.K_SERVICE !== undefined,
     revision: data.K_REVISION ?? 'local',
   };
+}
+
+const TOOL_VARIABLES =
+  /^(AWS_\w+|ARM_\w+|GOOGLE_\w+|CLOUDSDK_\w+|TF_(VAR_\w+|CLI_CONFIG_FILE|PLUGIN_CACHE_DIR|TOKEN_\w+)|(https?|no)_proxy|SSL_CERT_(FILE|DIR))$/i;
+
+/** The names that other systems give the same credentials are given too: Terraform's own providers do not read those. */
+function toolEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const { AZURE_SUBSCRIPTION_ID, AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET } = env;
+  const aliases = {
+    ARM_SUBSCRIPTION_ID: AZURE_SUBSCRIPTION_ID,
+    ARM_TENANT_ID: AZURE_TENANT_ID,
+    ARM_CLIENT_ID: AZURE_CLIENT_ID,
+    ARM_CLIENT_SECRET: AZURE_CLIENT_SECRET,
+    GOOGLE_APPLICATION_CREDENTIALS: env.GCP_CREDENTIALS_FILE,
+    GOOGLE_PROJECT: env.GCP_PROJECT_ID,
+  };
+  const own = Object.entries(env).filter(([name]) => TOOL_VARIABLES.test(name));
+  const all = [...Object.entries(aliases), ...own].flatMap(([name, value]): [string, string][] =>
+    value === undefined || value === '' ? [] : [[name, value]],
+  );
+  return Object.fromEntries(all);
 }

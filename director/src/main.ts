@@ -9,6 +9,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { enableCompileCache } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { SERVER_LIMITS } from './http/limits.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -19,7 +20,7 @@ const waiting: [IncomingMessage, ServerResponse][] = [];
 /** What keeps it from starting, by part; that may take minutes, so nobody is kept waiting for it. */
 let heldUpBy: Readonly<Record<string, string>> | undefined;
 
-const server = createServer((request, response) => {
+const server = createServer(SERVER_LIMITS, (request, response) => {
   if (handler) handler(request, response);
   else if (request.url === '/health' || request.url === '/healthz') {
     response.once('close', begin);

@@ -80,6 +80,7 @@ async function command(run: DeploymentRun, more: object): Promise<void> {
     ...common,
     engine: run.engine,
     projectNumber: '1',
+    sources: undefined,
     retention: 10,
     approvalMs: 1,
     engineContext: (rank) => ({

@@ -15,14 +15,18 @@ import { command } from './measures/command.ts';
 import { commit } from './measures/commit.ts';
 import { contention } from './measures/contention.ts';
 import { director } from './measures/director.ts';
+import { dryRun } from './measures/dry-run.ts';
 import { engine } from './measures/engine.ts';
+import { flood } from './measures/flood.ts';
 import { help } from './measures/help.ts';
 import { kills } from './measures/kills.ts';
 import { makespan } from './measures/makespan.ts';
 import { makespanWall } from './measures/makespan-wall.ts';
 import { memory } from './measures/memory.ts';
 import { pubsub } from './measures/pubsub.ts';
+import { reads } from './measures/reads.ts';
 import { simulation } from './measures/simulation.ts';
+import { terraform } from './measures/terraform.ts';
 import { upAgain } from './measures/up-again.ts';
 import { upFirst } from './measures/up-first.ts';
 import { type Result, table } from './table.ts';
@@ -34,6 +38,10 @@ const MEASURES: readonly Measure[] = [
   command,
   contention,
   kills,
+  reads,
+  dryRun,
+  terraform,
+  flood,
   director,
   memory,
   help,

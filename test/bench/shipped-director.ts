@@ -9,9 +9,10 @@ import type { Started, Workshop } from './workshop.ts';
 /** Starts a program that listens on that port. */
 export type Starter = (port: number) => Started;
 
-/** Each start finds a state that nobody has written to, unless it is given the file of one. */
+/** Each start finds a state that nobody has written to, unless it is given the file of one. `settings` are added to its environment. */
 export async function shippedDirector(
   workshop: Workshop,
+  settings: Readonly<Record<string, string>> = {},
 ): Promise<(port: number, state?: string) => Started> {
   const { origin } = await workshop.tracer();
   const program = bundledDirector(workshop.folder('director'));
@@ -26,6 +27,7 @@ export async function shippedDirector(
     GCE_METADATA_HOST: host,
     METADATA_SERVER_DETECTION: 'assume-present',
     SERVICE_DIRECTOR_CLOUD_ENDPOINT: origin,
+    ...settings,
   };
   return (port, state = `${workshop.folder('state')}/state.sqlite`) =>
     workshop.node([program], { env: { ...env, PORT: String(port), DIRECTOR_STATE: `sqlite:${state}` } });

@@ -447,6 +447,7 @@ async function direct(process: Process, around: Surroundings): Promise<void> {
     blueprints,
     speaker: SPEAKER,
     projectNumber: '1',
+    sources: undefined,
     retention: RETENTION,
     approvalMs: 30 * MINUTE,
     engineContext: (rank) => ({

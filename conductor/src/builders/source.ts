@@ -38,6 +38,8 @@ export interface SourceOptions {
   readonly module: string;
   /** Put into the archive beside the user's files: by path in the archive. */
   readonly generated: Readonly<Record<string, string>>;
+  /** Never sent either, as an ignore file would say it. */
+  readonly never?: readonly string[];
   /** Copied inside the archive: from → to. */
   readonly copies: Readonly<Record<string, string>>;
 }
@@ -63,8 +65,8 @@ export function readSource(options: SourceOptions): Source {
   };
 }
 
-function walk({ name, folder }: SourceOptions): Entry[] {
-  const filter = ignoreFilter(folder);
+function walk({ name, folder, never = [] }: SourceOptions): Entry[] {
+  const filter = ignoreFilter(folder, never);
   const root = realpathSync(folder);
   const entries: Entry[] = [];
   const visit = (at: string): void => {
@@ -96,11 +98,11 @@ function link(name: string, root: string, full: string, path: string): Entry {
   return { type: 'link', path, target: relative(realpathSync(dirname(full)), leads) || '.' };
 }
 
-function ignoreFilter(folder: string): Ignore {
+function ignoreFilter(folder: string, never: readonly string[]): Ignore {
   const filter = ignore();
   const file = IGNORE_FILES.map((name) => join(folder, name)).find((path) => existsSync(path));
   if (file) filter.add(readFileSync(file, 'utf8'));
-  return filter.add(NEVER);
+  return filter.add([...NEVER, ...never]);
 }
 
 function withGenerated(

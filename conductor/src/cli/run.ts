@@ -13,24 +13,30 @@ import type { Terminal } from './terminal.ts';
 export interface RenderOptions {
   /** Shows the director's plans as it makes them. */
   readonly showPlans?: boolean;
+  /** Shows what tools say while they work. */
+  readonly showOutput?: boolean;
+  /** There is no architecture: what is told to be typed next asks for none. */
+  readonly isBare?: boolean;
 }
 
 export async function withRenderer<T>(
   input: CommandInput,
   options: ConductorOptions,
   work: (options: ConductorOptions) => Promise<T>,
-  { showPlans = false }: RenderOptions = {},
+  { showPlans = false, showOutput = false, isBare = false }: RenderOptions = {},
 ): Promise<T> {
   const { terminal } = input;
-  const renderer = withWaits(rendererFor(terminal));
+  const renderer = withWaits(rendererFor(terminal), isBare);
   let isToldDirector = false;
   const show = (event: ConductorEvent): void => {
     renderer.show(event);
     isToldDirector ||= isForDirector(event);
-    if (showPlans && !terminal.isJson) showPlan(event, renderer, terminal);
+    if (terminal.isJson) return;
+    if (showPlans) showPlan(event, renderer, terminal);
+    if (showOutput) showLine(event, renderer, terminal);
   };
   const interrupt = new AbortController();
-  const stopListening = onInterrupt(() => interrupt.abort(interrupted(isToldDirector)));
+  const stopListening = onInterrupt(() => interrupt.abort(interrupted(isToldDirector, isBare)));
   try {
     return await work({ ...options, signal: interrupt.signal, onEvent: show });
   } catch (error) {
@@ -44,7 +50,7 @@ export async function withRenderer<T>(
 }
 
 /** A deployment that waits for somebody says so, once, and what can be done about it. */
-function withWaits(renderer: Renderer): Renderer {
+function withWaits(renderer: Renderer, isBare: boolean): Renderer {
   /** What each was told to wait for. */
   const told = new Map<string, string>();
   return {
@@ -56,21 +62,29 @@ function withWaits(renderer: Renderer): Renderer {
       if (told.get(deployment) === status) return;
       // One that was planned anew has to be approved anew.
       told.set(deployment, status);
-      const lines = waitLines(deployment, stack, status);
+      const lines = waitLines(deployment, stack, status, isBare);
       if (lines.length > 0) renderer.show({ type: 'note', message: lines.join('\n') });
     },
   };
 }
 
-function waitLines(deployment: string, stack: string, status: string): string[] {
+function waitLines(deployment: string, stack: string, status: string, isBare: boolean): string[] {
+  const path = `/v1/deployments/${deployment}`;
   if (status === 'waiting_for_lock')
     return [
       `${stack} is taken, by a lock or another deployment, and this run waits for it.`,
-      `  see who has it: conductor deployments get ${deployment}`,
+      `  see who has it: ${isBare ? `GET ${path} at the director` : `conductor deployments get ${deployment}`}`,
     ];
   if (status !== 'awaiting_approval') return [];
+  const waits = `${stack} awaits approval, and this run waits for it.`;
+  if (isBare)
+    return [
+      waits,
+      `  read its plan: GET ${path} at the director`,
+      `  approve it:    POST ${path}/approve there`,
+    ];
   return [
-    `${stack} awaits approval, and this run waits for it.`,
+    waits,
     `  read its plan: conductor deployments get ${deployment}`,
     `  approve it:    conductor approve ${deployment}`,
   ];
@@ -84,12 +98,17 @@ function showPlan(event: ConductorEvent, renderer: Renderer, { paint }: Terminal
   renderer.show({ type: 'note', message });
 }
 
+function showLine(event: ConductorEvent, renderer: Renderer, { paint }: Terminal): void {
+  if (event.type !== 'task-output') return;
+  renderer.show({ type: 'note', message: `  ${paint.dim(`${event.task}: ${event.line}`)}` });
+}
+
 /** Ctrl-C detaches: what the director was told goes on. Before it was told anything there is nobody to go on. */
-function interrupted(isToldDirector: boolean): Failure {
+function interrupted(isToldDirector: boolean, isBare: boolean): Failure {
   return new Failure(
     isToldDirector
       ? 'Interrupted here; what the director was told goes on'
       : 'Interrupted; what was made stays',
-    { exitCode: EXIT.interrupted, fix: isToldDirector ? WATCH_ON : RUN_AGAIN },
+    { exitCode: EXIT.interrupted, fix: isToldDirector && !isBare ? WATCH_ON : RUN_AGAIN },
   );
 }

@@ -1,10 +1,12 @@
 /** Asks the director for one command per dataflow, all at once; one that fails does not stop the others. */
 import type { TerminalEvent } from '@service-director/shared/contract/event.ts';
+import type { Architecture } from '@service-director/shared/model/architecture.ts';
 import type { CommandTopic } from '@service-director/shared/model/hydrate.ts';
 import { dataflowsOf, type RunContext } from '../context.ts';
 import type { DirectorClient } from '../director-client.ts';
 import type { Phase } from '../event.ts';
 import { Failure } from '../failure.ts';
+import { sendModules } from '../modules.ts';
 
 export interface CommandOptions {
   readonly type: CommandTopic;
@@ -22,7 +24,10 @@ export async function commandAll(
   context: RunContext,
 ): Promise<Extract<TerminalEvent, { type: 'completed' }>[]> {
   const names = options.dataflows ?? dataflowsOf(context).map(({ name }) => name);
-  const answers = await Promise.all(names.map((name) => commandOne(name, options, context)));
+  // What is only removed is known by what was applied.
+  const document =
+    options.type === 'teardown' ? context.document : await sendModules(options.directorUrl, context);
+  const answers = await Promise.all(names.map((name) => commandOne(name, document, options, context)));
   const failures = answers.filter((answer) => answer.type !== 'completed');
   const [first] = failures;
   if (first) {
@@ -34,11 +39,12 @@ export async function commandAll(
 
 async function commandOne(
   name: string,
+  document: Architecture,
   options: CommandOptions,
   context: RunContext,
 ): Promise<TerminalEvent> {
   const { type, phase, client, directorUrl } = options;
-  const { emit, clock, document, environment } = context;
+  const { emit, clock, environment } = context;
   const task = `${type}/${name}`;
   const started = clock.now();
   emit({ type: 'task-started', phase, task, what: type });

@@ -16,6 +16,7 @@ import {
   type Word,
 } from '../store/records.ts';
 import type { Store, Stored, Write } from '../store/store.ts';
+import { tellingWrites } from '../webhooks/deliveries.ts';
 import { type Blueprints, ownerOf, Unplannable } from './blueprints.ts';
 import { type ConclusionContext, endingWrites, inQueue } from './conclusion.ts';
 
@@ -237,7 +238,11 @@ async function endParked(
       auditWrites(stack, [{ what: how, ...word, command, deployment: id }], context.store),
     ),
   );
+  const told = await Promise.all(
+    found.map(({ value }) => tellingWrites(value, endedSo(value, word, how), context)),
+  );
   return [
+    ...told.flat(),
     ...ended.flatMap(({ record, version }): Write[] => [
       { type: 'put', key: keys.deployment(record.id), value: record, if: version },
       { type: 'delete', key: keys.queue(record), if: 'any' },

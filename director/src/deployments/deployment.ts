@@ -13,6 +13,8 @@
  * takes it up goes on from there: plans if there is no plan, else applies that plan, in which each unit is
  * looked at before it is touched.
  */
+
+import { CloudError } from '@service-director/shared/cloud/error.ts';
 import type { Operating } from '@service-director/shared/contract/command.ts';
 import type { DirectorEvent } from '@service-director/shared/contract/event.ts';
 import { apply, type UnitOutcome } from '@service-director/shared/engine/apply.ts';
@@ -21,6 +23,7 @@ import { makePlan, type Plan } from '@service-director/shared/engine/plan.ts';
 import { type Clock, type Random, timestamp } from '@service-director/shared/kit/clock.ts';
 import type { UnitState } from '@service-director/shared/model/state.ts';
 import type { UnitId } from '@service-director/shared/model/unit.ts';
+import type { Sources } from '../bundles/sources.ts';
 import { Cancelled, Fenced, type Tenure } from '../protocol/drive-run.ts';
 import type { Conclusion, Ending } from '../protocol/run.ts';
 import { auditWrites, type Fact } from '../store/audit.ts';
@@ -32,10 +35,12 @@ import {
   type VersionRecord,
 } from '../store/records.ts';
 import { Conflict, type Store, type Stored, StoreFailure, type Write } from '../store/store.ts';
+import { tellingWrites } from '../webhooks/deliveries.ts';
 import { type Blueprints, type Described, type Inputs, mistake, Unplannable } from './blueprints.ts';
 import { endingWrites, statesOf } from './conclusion.ts';
 import { existing } from './inputs.ts';
 import { type DeploymentJournal, openJournal } from './journal.ts';
+import { digestsOf, withCode } from './modules.ts';
 import type { Speaker } from './outbox.ts';
 import { lineOf } from './report.ts';
 import { pastOf, rollbackInputs } from './rollback.ts';
@@ -53,6 +58,8 @@ export interface DeploymentContext {
   readonly retention: number;
   /** How long an approval is waited for, in milliseconds. */
   readonly approvalMs: number;
+  /** Where the code of modules comes from; without it there can be none. */
+  readonly sources: Sources | undefined;
   /** What the engine gets for every unit; `rank` orders its calls. */
   engineContext(rank: number): Omit<EngineContext, 'record' | 'waiting' | 'signal'>;
   /** Tells what happens, as it happens; whether it arrives is nobody's promise. */
@@ -90,6 +97,7 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
   /** What holds from now on for the stack, where it was applied. */
   let learned: Partial<StackRecord> = {};
   let undoes: readonly string[] = tenure.record.undoes ?? [];
+  let sources: Readonly<Record<UnitId, string>> = {};
 
   async function attempt(): Promise<Ending> {
     const { record } = tenure;
@@ -125,8 +133,10 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
       emit: open.tell,
       isComing: (unit) => isComing(unit, inputs, record, store),
       letGo: (state) => letGo(state, tenure, store, open.keep),
-      context: (rank, unit) =>
-        contextOf(rank, (because) => open.tell({ type: 'unit-waiting', unit, because })),
+      context: (rank, unit) => ({
+        ...contextOf(rank, (because) => open.tell({ type: 'unit-waiting', unit, because })),
+        log: (line) => open.say(unit, line),
+      }),
     });
     leaveIfAsked();
     const permanent = operation === 'teardown' ? undefined : described.isPermanent(dataflow);
@@ -157,11 +167,17 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
     const { signal } = work;
     const waiting = (unit: UnitId, because: string): void =>
       open.tell({ type: 'unit-waiting', unit, because });
+    const desired = await withCode(inputs.desired, record.sources ?? {}, {
+      sources: context.sources,
+      signal: work.signal,
+      say: open.say,
+    });
+    sources = digestsOf(desired);
     if (!record.dryRun) await join(inputs.desired, applied, record, { store, clock, signal, waiting });
     const priors = await withoutShared(applied, inputs.desired, record, store);
     const looking = contextOf(0, () => {});
     const obsolete = await planning(() => existing(inputs.obsolete, priors, context.engine, looking));
-    return { inputs: { ...inputs, obsolete }, priors };
+    return { inputs: { ...inputs, desired, obsolete }, priors };
   }
 
   async function wayBack(applied: ReadonlyMap<UnitId, UnitState>): Promise<Inputs> {
@@ -204,7 +220,7 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
     const gate = open.hasBegun() ? 'automatic' : (described.approval ?? stack.approval ?? 'automatic');
     if (gate === 'manual' && !work.command.data.auto_approve) return park(plan, digest, open);
     const approval = gate === 'manual' ? { approval: approvedWithCommand(plan) } : {};
-    await open.planned(plan, { described: digest, status: 'applying', ...approval });
+    await open.planned(plan, { described: digest, status: 'applying', sources, ...approval });
     return plan;
   }
 
@@ -240,7 +256,7 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
     const waiting = (unit: UnitId, because: string): void =>
       open.tell({ type: 'unit-waiting', unit, because });
     return planning(() =>
-      makePlan({ stack, operation, ...inputs, priors, engine, context: looking, waiting }),
+      makePlan({ stack, operation, ...inputs, priors, engine, context: looking, waiting, log: open.say }),
     );
   }
 
@@ -249,12 +265,18 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
     const expiresAt = now + context.approvalMs;
     const status = 'awaiting_approval';
     open.tellPlan(plan);
+    const approval = { state: 'pending', planHash: plan.hash, expiresAt } as const;
+    const record = { plan, described, sources, status, approval } as const;
+    const { record: before } = tenure;
     return {
       type: 'park',
-      record: { plan, described, status, approval: { state: 'pending', planHash: plan.hash, expiresAt } },
+      record,
       entries: [{ at: timestamp(now), type: 'status', status }],
       // Nobody may come for it: until then it uses nothing. Whoever goes on with it says so again.
-      writes: await joined(tenure.record.stack, store),
+      writes: [
+        ...(await joined(before.stack, store)),
+        ...(await tellingWrites(before, { ...before, ...record }, context)),
+      ],
     };
   }
 
@@ -267,6 +289,7 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
       if (work.signal.aborted) throw work.signal.reason;
       throw new Unplannable(
         `It cannot be planned: ${error instanceof Error ? error.message : String(error)}`,
+        error instanceof CloudError ? error.fix : undefined,
       );
     }
   }
@@ -390,6 +413,8 @@ async function endOf(record: DeploymentRecord, options: EndOptions): Promise<Con
     ),
     ...(await auditWrites(stack, facts, store)),
     ...(await joined(stack, store)),
+    ...(await tellingWrites(work.tenure.record, ended, context)),
+    ...(follows ? await tellingWrites(undefined, follows, context) : []),
   ];
   if (version !== undefined) {
     const made: VersionRecord = {

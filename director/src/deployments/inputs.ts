@@ -181,7 +181,8 @@ export async function existing(
     obsolete.map(async (state) => {
       if (priors.has(state.id)) return [state];
       const unit: Unit = { ...state, needs: [...state.needs] };
-      const { change } = await engine.plan({ unit, spec: state.spec, prior: undefined }, context);
+      const look = engine.look ?? engine.plan;
+      const { change } = await look({ unit, spec: state.spec, prior: undefined }, context);
       const isThere = state.kind === 'grants' ? change.action === 'none' : change.action !== 'create';
       return isThere ? [state] : [];
     }),

@@ -1,6 +1,7 @@
 /** The journal of one deployment while it is worked on: what was intended and done becomes durable, then is told. */
 import type { DirectorEvent } from '@service-director/shared/contract/event.ts';
 import type { Journal, Progress, UnitOutcome } from '@service-director/shared/engine/apply.ts';
+import type { ToolLine } from '@service-director/shared/engine/engine.ts';
 import type { Plan } from '@service-director/shared/engine/plan.ts';
 import { type Clock, timestamp } from '@service-director/shared/kit/clock.ts';
 import type { UnitState } from '@service-director/shared/model/state.ts';
@@ -22,7 +23,12 @@ export interface DeploymentJournal extends Journal {
   keep(unit: UnitId, state: UnitState): Promise<void>;
   /** Tells what happens, as it happens. */
   tell(progress: Progress): void;
+  /** Keeps what the tool of a unit says, as it says it. */
+  say(unit: UnitId, line: ToolLine): void;
 }
+
+/** Of all tools of a deployment together. */
+const MOST_LINES = 5_000;
 
 export interface JournalOptions {
   readonly tenure: Tenure;
@@ -47,6 +53,7 @@ export function openJournal({
   const begun = new Set<UnitId>();
   const finished = new Map<UnitId, UnitOutcome>();
   let hasBegun = false;
+  let said = 0;
   for (const entry of tenure.entries) {
     if (entry.type === 'intend') {
       begun.add(entry.unit);
@@ -120,6 +127,15 @@ export function openJournal({
       if (change) noteChange(unit, change.before, change.after);
       if (after) known.set(unit, after);
       else known.delete(unit);
+    },
+
+    say(unit, line) {
+      said++;
+      if (said > MOST_LINES) return;
+      const last = { level: 'warning', message: 'No more lines are kept of this deployment' } as const;
+      const entry = { ...at(), type: 'log', unit, ...(said === MOST_LINES ? last : line) } as const;
+      // A failure to keep it shows at the next note.
+      tenure.note([entry]).catch(() => {});
     },
 
     tell(progress) {

@@ -5,7 +5,7 @@ import type { AppliedIam } from '@service-director/shared/contract/legacy.ts';
 import type { UnitOutcome } from '@service-director/shared/engine/apply.ts';
 import type { Plan } from '@service-director/shared/engine/plan.ts';
 import { never } from '@service-director/shared/kit/never.ts';
-import type { Change } from '@service-director/shared/model/change.ts';
+import type { Change, ResourceChange } from '@service-director/shared/model/change.ts';
 import type { UnitState } from '@service-director/shared/model/state.ts';
 import type { DeploymentRecord } from '../store/records.ts';
 
@@ -13,11 +13,12 @@ export function summaryOf(plan: Plan): PlanSummary {
   const changing = plan.units.filter(({ change, kept }) => change.action !== 'none' && kept === undefined);
   return {
     hash: plan.hash,
-    changes: changing.map(({ id, change }) => ({
+    changes: changing.map(({ id, change, resources }) => ({
       unit: id,
       action: change.action,
       ...(change.action === 'update' ? { fields: [...change.fields] } : {}),
       ...(change.action === 'replace' ? { because: change.because } : {}),
+      ...(resources ? { resources: resources.map(resourceLine) } : {}),
     })),
     kept: plan.units.flatMap(({ id, kept }) => (kept === undefined ? [] : [{ unit: id, because: kept }])),
     refused: plan.units.flatMap(({ id, refused }) => (refused ? [{ unit: id, ...refused }] : [])),
@@ -28,6 +29,17 @@ export function summaryOf(plan: Plan): PlanSummary {
     seconds: plan.seconds,
     critical_path: [...plan.criticalPath],
     warnings: [...plan.warnings],
+  };
+}
+
+type ResourceLine = NonNullable<PlanSummary['changes'][number]['resources']>[number];
+
+function resourceLine({ address, action, fields, because }: ResourceChange): ResourceLine {
+  return {
+    address,
+    action,
+    ...(fields ? { fields: [...fields] } : {}),
+    ...(because === undefined ? {} : { because }),
   };
 }
 

@@ -203,6 +203,10 @@ export function journalLineOf(entry: JournalEntry, stack: StackId): JournalLine 
       return { ...about, unit: entry.unit, because: entry.because };
     case 'finish':
       return { ...about, ...entry.line, seconds: entry.seconds };
+    case 'log': {
+      const { unit, level, message, resource } = entry;
+      return { ...about, unit, level, message, ...(resource === undefined ? {} : { resource }) };
+    }
     default:
       return never(entry);
   }

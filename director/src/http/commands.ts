@@ -1,14 +1,18 @@
 /** Commands over HTTP: the same intake as over Pub/Sub, and what became of them. */
 import { randomUUID } from 'node:crypto';
 import { isCommandType } from '@service-director/shared/contract/command.ts';
+import type { Incoming } from '@service-director/shared/contract/read-command.ts';
+import type { CommandBrief, CommandDetail } from '@service-director/shared/contract/rest/schemas.ts';
 import { type Clock, timestamp } from '@service-director/shared/kit/clock.ts';
 import { Router, text } from 'express';
 import type { Intake } from '../commands/intake.ts';
-import { journalOf } from '../deployments/reading.ts';
+import { journalOf, readValue } from '../deployments/reading.ts';
 import { reportOf } from '../deployments/report.ts';
 import { type CommandRecord, type DeploymentRecord, keys } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
-import { callerOf } from './authenticate.ts';
+import { callerOf, whoCalls } from './authenticate.ts';
+import { demand, demandIncoming, maySeeCommand, type Scopes } from './demand.ts';
+import { limitDepth, MOST_DEPTH } from './limits.ts';
 import { Problem } from './problem.ts';
 import { queryOf } from './query.ts';
 
@@ -18,21 +22,25 @@ export function commandRoutes({
   intake,
   store,
   clock,
+  scopes,
 }: {
   intake: Intake;
   store: Store;
   clock: Clock;
+  scopes: Scopes;
 }): Router {
   const router = Router();
 
-  router.post('/commands/:type', text({ type: () => true, limit: '9mb' }), async (request, response) => {
+  const body = [text({ type: () => true, limit: '9mb' }), limitDepth(MOST_DEPTH)];
+
+  router.post('/commands/:type', ...body, async (request, response) => {
     const type = String(request.params.type);
     if (!isCommandType(type)) throw new Problem(404, 'Unknown command', `There is no command ${type}.`);
     const fallbackId = `http-${randomUUID()}`;
     const id = request.get('idempotency-key') ?? request.get('ce-id') ?? fallbackId;
     const correlationId = request.get('correlationid');
     const traceparent = request.get('traceparent');
-    const receipt = await intake.receive({
+    const incoming: Incoming = {
       fallbackId,
       receivedAt: timestamp(clock.now()),
       type,
@@ -43,7 +51,9 @@ export function commandRoutes({
         ...(traceparent === undefined ? {} : { traceparent }),
       },
       body: typeof request.body === 'string' && request.body !== '' ? request.body : '{}',
-    });
+    };
+    await demandIncoming(whoCalls(request), incoming, scopes);
+    const receipt = await intake.receive(incoming);
     if (receipt.result === 'rejected')
       throw new Problem(400, 'The command is wrong', receipt.error, receipt.fix);
     const { record } = receipt;
@@ -53,7 +63,7 @@ export function commandRoutes({
       .json({ id: record.id, status: record.status, duplicate: receipt.result === 'duplicate' });
   });
 
-  router.get('/commands', async (request, response) => {
+  router.get('/commands', demand('read'), async (request, response) => {
     const correlation = queryOf(request, 'correlationid');
     const after = queryOf(request, 'after');
     const rows = await store.list<CommandRecord>({
@@ -63,8 +73,13 @@ export function commandRoutes({
       ...(correlation === undefined ? {} : { where: { field: 'correlationId', is: correlation } }),
       ...(after === undefined ? {} : { after }),
     });
-    const commands = rows
-      .map(({ value }) => briefOf(value))
+    const caller = whoCalls(request);
+    const seen = await Promise.all(
+      rows.map(async ({ value }) => ((await maySeeCommand(caller, value, scopes)) ? [value] : [])),
+    );
+    const commands = seen
+      .flat()
+      .map(briefOf)
       .sort((a, b) => (a.received_at < b.received_at ? 1 : -1));
     response.json({ commands, ...(rows.length === PAGE ? { next: rows.at(-1)?.id } : {}) });
   });
@@ -72,24 +87,37 @@ export function commandRoutes({
   router.get('/commands/:id', async (request, response) => {
     const id = String(request.params.id);
     const found = await store.get<CommandRecord>(keys.command(id));
-    if (!found) throw new Problem(404, 'Not found', `There is no command ${id}.`);
-    const deployments = await Promise.all(
-      found.value.deployments.map((name) => store.get<DeploymentRecord>(keys.deployment(name))),
-    );
-    const known = deployments.flatMap((stored) => (stored ? [stored.value] : []));
-    const events = await Promise.all(known.map((record) => journalOf(record, store)));
-    response.json({
-      ...briefOf(found.value),
-      deployments: known.map(reportOf),
-      events: events.flat().sort((a, b) => (a.at < b.at ? -1 : 1)),
-      ...(found.value.answer ? { answer: found.value.answer } : {}),
-    });
+    if (!found || !(await maySeeCommand(whoCalls(request), found.value, scopes)))
+      throw new Problem(404, 'Not found', `There is no command ${id}.`);
+    response.json(await detailOf(found.value, store));
   });
 
   return router;
 }
 
-function briefOf({ id, status, correlationId, receivedAt, endedAt, command }: CommandRecord) {
+/** All that is known of one. */
+export async function detailOf(record: CommandRecord, store: Store): Promise<CommandDetail> {
+  const deployments = await Promise.all(
+    record.deployments.map((name) => readValue<DeploymentRecord>(keys.deployment(name), store)),
+  );
+  const known = deployments.flatMap((one) => one ?? []);
+  const events = await Promise.all(known.map((one) => journalOf(one, store)));
+  return {
+    ...briefOf(record),
+    deployments: known.map(reportOf),
+    events: events.flat().sort((a, b) => (a.at < b.at ? -1 : 1)),
+    ...(record.answer ? { answer: record.answer } : {}),
+  };
+}
+
+export function briefOf({
+  id,
+  status,
+  correlationId,
+  receivedAt,
+  endedAt,
+  command,
+}: CommandRecord): CommandBrief {
   return {
     id,
     status,

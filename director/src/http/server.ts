@@ -1,7 +1,8 @@
 /** The director's HTTP side, put together. */
 import express, { type Express, type RequestHandler, type Router } from 'express';
 import type { Log } from '../observability/log.ts';
-import { problemHandler } from './problem.ts';
+import { limitBody, MOST_BODY_BYTES, securityHeaders } from './limits.ts';
+import { Problem, problemHandler } from './problem.ts';
 
 export interface Readiness {
   readonly ready: boolean;
@@ -12,21 +13,23 @@ export interface Readiness {
 export interface ServerOptions {
   readonly log: Log;
   readonly version: object;
+  /** Whether it is called over TLS alone. */
+  readonly isEncrypted: boolean;
   readiness(): Readiness;
   readonly authenticate: RequestHandler;
+  /** For whoever was let in. */
+  readonly limit: RequestHandler;
   /** For those whom `authenticate` lets in. */
   readonly routes: readonly Router[];
   /** Only where commands are pushed; it has an authentication of its own. */
   readonly push: Router | undefined;
 }
 
-export function createApp({ log, version, readiness, authenticate, routes, push }: ServerOptions): Express {
+export function createApp(options: ServerOptions): Express {
+  const { log, version, isEncrypted, readiness, authenticate, limit, routes, push } = options;
   const app = express();
   app.disable('x-powered-by');
-  app.use((_request, response, next) => {
-    response.set({ 'x-content-type-options': 'nosniff', 'cache-control': 'no-store' });
-    next();
-  });
+  app.use(securityHeaders({ isEncrypted }), limitBody(MOST_BODY_BYTES));
   // Both spellings: Cloud Run keeps some paths that end in z for itself.
   app.get(['/health', '/healthz'], (_request, response) => {
     response.json({ status: 'ok' });
@@ -39,19 +42,9 @@ export function createApp({ log, version, readiness, authenticate, routes, push 
     response.json(version);
   });
   if (push) app.use(push);
-  app.use(authenticate, ...routes);
-  app.use((request, response) => {
-    response
-      .status(404)
-      .type('application/problem+json')
-      .send(
-        JSON.stringify({
-          type: 'about:blank',
-          title: 'Not found',
-          status: 404,
-          detail: `There is no ${request.path}`,
-        }),
-      );
+  app.use(authenticate, limit, ...routes);
+  app.use(({ path }) => {
+    throw new Problem(404, 'Not found', `There is no ${path}`);
   });
   app.use(problemHandler(log));
   return app;

@@ -1,9 +1,9 @@
 /** Stacks over HTTP: which there are, how each stands, how it came to that, and who asked for it. */
-import type { AuditTrail, History } from '@service-director/shared/contract/state.ts';
+import type { AuditTrail, History, StackState } from '@service-director/shared/contract/state.ts';
 import { timestamp } from '@service-director/shared/kit/clock.ts';
 import type { UnitState } from '@service-director/shared/model/state.ts';
-import { type StackId, stackOf } from '@service-director/shared/model/unit.ts';
-import { Router } from 'express';
+import { type Owner, type StackId, stackOf } from '@service-director/shared/model/unit.ts';
+import { type Request, Router } from 'express';
 import { holdingOf, readValue, surroundingsOf } from '../deployments/reading.ts';
 import { auditLineOf, lockOf, type Surroundings, stateOf, versionsOf } from '../deployments/views.ts';
 import { verifyChain } from '../store/audit.ts';
@@ -18,6 +18,8 @@ import {
   type VersionRecord,
 } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
+import { whoCalls } from './authenticate.ts';
+import { demand, type Scopes, visible } from './demand.ts';
 import { Problem } from './problem.ts';
 import { limitOf } from './query.ts';
 
@@ -28,10 +30,15 @@ const MOST_AUDIT_ROWS = 10_000;
 /** Characters; nothing longer was ever kept. */
 const LONGEST_NAME = 300;
 
-export function stackRoutes({ store }: { store: Store }): Router {
-  const router = Router();
+function ownerIn({ params }: Request): Owner {
+  return { scope: String(params.scope), dataflow: String(params.dataflow) };
+}
 
-  router.get('/stacks', async (_request, response) => {
+export function stackRoutes({ store, scopes }: { store: Store; scopes: Scopes }): Router {
+  const router = Router();
+  const reading = demand('read-state', ({ params }) => scopes.placeOf(String(params.scope)));
+
+  router.get('/stacks', demand('read'), async (request, response) => {
     const [stacks, units, locks] = await Promise.all([
       listAll<StackRecord>(store, { collection: 'stacks' }),
       listAll<UnitState>(store, { collection: 'units' }),
@@ -39,40 +46,55 @@ export function stackRoutes({ store }: { store: Store }): Router {
     ]);
     const counts = Map.groupBy(units, ({ id }) => id.split('//')[0]);
     const lockBy = new Map(locks.map(({ value }) => [value.stack, value]));
-    const told = stacks.map(({ value: stack }) =>
+    const seen = await visible(
+      whoCalls(request),
+      stacks.map(({ value }) => value),
+      scopes,
+    );
+    const told = seen.map((stack) =>
       entryOf(stack, counts.get(stack.stack)?.length ?? 0, lockBy.get(stack.stack), store),
     );
     response.json({ stacks: await Promise.all(told) });
   });
 
-  router.get('/stacks/:scope/:dataflow', async (request, response) => {
-    const record = await demandStack(request.params, store);
-    const { stack } = record;
-    const [around, units] = await Promise.all([
-      surroundingsOf(stack, store),
-      listAll<UnitState>(store, { collection: 'units', prefix: `${stack}//` }),
-    ]);
-    const states = units.map(({ value }) => value);
-    response.json(stateOf(around.stack ?? record, around, await holdingOf(around, store), states));
+  router.get('/stacks/:scope/:dataflow', reading, async (request, response) => {
+    const record = await demandStack(ownerIn(request), store);
+    response.json(await wholeOf(record, store));
   });
 
-  router.get('/stacks/:scope/:dataflow/history', async (request, response) => {
+  router.get('/stacks/:scope/:dataflow/history', reading, async (request, response) => {
     const limit = limitOf(request, VERSIONS, MOST_VERSIONS);
-    const { stack, version } = await demandStack(request.params, store);
+    const { stack, version } = await demandStack(ownerIn(request), store);
     response.json(await historyOf(stack, version, limit, store));
   });
 
-  router.get('/stacks/:scope/:dataflow/audit', async (request, response) => {
+  router.get('/stacks/:scope/:dataflow/audit', reading, async (request, response) => {
     const limit = limitOf(request, AUDIT_ROWS, MOST_AUDIT_ROWS);
-    const { stack } = await demandStack(request.params, store);
+    const { stack } = await demandStack(ownerIn(request), store);
     response.json(await auditOf(stack, limit, store));
   });
 
   return router;
 }
 
+/** The state of one, as it stands. */
+export async function wholeOf(record: StackRecord, store: Store): Promise<StackState> {
+  const { stack } = record;
+  const [around, units] = await Promise.all([
+    surroundingsOf(stack, store),
+    listAll<UnitState>(store, { collection: 'units', prefix: `${stack}//` }),
+  ]);
+  const states = units.map(({ value }) => value);
+  return stateOf(around.stack ?? record, around, await holdingOf(around, store), states);
+}
+
 /** A line of the list of stacks. */
-async function entryOf(stack: StackRecord, units: number, byHand: LockRecord | undefined, store: Store) {
+export async function entryOf(
+  stack: StackRecord,
+  units: number,
+  byHand: LockRecord | undefined,
+  store: Store,
+) {
   const around: Surroundings = { stack, lock: byHand, queue: [] };
   const lock = lockOf(around, await holdingOf(around, store));
   const { lease } = stack;
@@ -88,7 +110,12 @@ async function entryOf(stack: StackRecord, units: number, byHand: LockRecord | u
   };
 }
 
-async function historyOf(stack: StackId, current: number, limit: number, store: Store): Promise<History> {
+export async function historyOf(
+  stack: StackId,
+  current: number,
+  limit: number,
+  store: Store,
+): Promise<History> {
   const found = await store.list<VersionRecord>({
     collection: 'versions',
     prefix: `${stack}/`,
@@ -105,7 +132,7 @@ async function historyOf(stack: StackId, current: number, limit: number, store: 
 }
 
 /** The newest rows, oldest first; the whole of the trail is checked. */
-async function auditOf(stack: StackId, limit: number, store: Store): Promise<AuditTrail> {
+export async function auditOf(stack: StackId, limit: number, store: Store): Promise<AuditTrail> {
   const { rows, head } = await trailOf(stack, store);
   const broken = verifyChain(rows, head);
   return {
@@ -130,7 +157,7 @@ async function trailOf(
 }
 
 /** Throws a Problem 404 that names those that there are. */
-async function demandStack(
+export async function demandStack(
   { scope, dataflow }: { readonly scope: string; readonly dataflow: string },
   store: Store,
 ): Promise<StackRecord> {

@@ -1,6 +1,15 @@
 /** A key in a file: 32 random bytes, base64. For one machine; in production a key should be where nobody can copy it (`kms-key.ts`). */
-import { createHmac, createSecretKey } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { createHmac, createSecretKey, randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { decrypt, encrypt } from './cipher.ts';
 import type { Keyring } from './keyring.ts';
 
@@ -22,6 +31,22 @@ export function fileKey(path: string): Keyring {
       return decrypt(key, Buffer.from(wrapped.bytes, 'base64'), ABOUT);
     },
   };
+}
+
+/** Makes the file where there is none. Of two that do so at once both get the same. */
+export function ensureFileKey(path: string): Keyring {
+  const made = `${path}.${process.pid}.new`;
+  if (!existsSync(path)) {
+    writeFileSync(made, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600, flag: 'wx', flush: true });
+    try {
+      linkSync(made, path);
+    } catch (error) {
+      if (!existsSync(path)) throw error;
+    } finally {
+      rmSync(made);
+    }
+  }
+  return fileKey(path);
 }
 
 function readKey(path: string): Buffer {

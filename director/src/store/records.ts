@@ -2,6 +2,7 @@
 import { type Command, PRIORITIES, type Priority } from '@service-director/shared/contract/command.ts';
 import type { TerminalEvent, UnitLine } from '@service-director/shared/contract/event.ts';
 import type { LegacyAnswer } from '@service-director/shared/contract/legacy.ts';
+import type { ToolLine } from '@service-director/shared/engine/engine.ts';
 import type { Operation, Plan } from '@service-director/shared/engine/plan.ts';
 import type { Architecture } from '@service-director/shared/model/architecture.ts';
 import type { UnitState } from '@service-director/shared/model/state.ts';
@@ -80,6 +81,8 @@ export interface DeploymentRecord {
   /** The hand lock that does not stop it. */
   readonly lockId?: string;
   readonly plan?: Plan;
+  /** The digests of the source that the plan was made from, by unit. */
+  readonly sources?: Readonly<Record<UnitId, string>>;
   /** What the plan was made from: the digest of the architecture as it was described then. */
   readonly described?: string;
   readonly units?: readonly UnitLine[];
@@ -234,6 +237,8 @@ export type JournalEntry = { readonly at: string } & (
       readonly after?: UnitState;
     }
   | { readonly type: 'waiting'; readonly unit: UnitId; readonly because: string }
+  /** What an engine's own tool said. */
+  | ({ readonly type: 'log'; readonly unit: UnitId } & ToolLine)
 );
 
 /** An event that has to be published: written with the fact, published after it at least once, then deleted. */
@@ -256,6 +261,76 @@ export interface ArchitectureRecord {
   readonly time: string;
 }
 
+/** Somewhere that is told of status changes. Its secrets are among the artifacts, never here. */
+export interface WebhookRecord {
+  /** `wh_` and 24 hexadecimal digits. */
+  readonly id: string;
+  readonly url: string;
+  /** Patterns of what it wants to hear: `deployment.failed`, `deployment.*`. */
+  readonly events: readonly string[];
+  /** Patterns of the scopes and of the stacks that it wants to hear of; both must fit. */
+  readonly scopes: readonly string[];
+  readonly stacks: readonly string[];
+  /** Whether it hears of deployments that only plan. */
+  readonly dryRuns: boolean;
+  readonly description?: string;
+  readonly active: boolean;
+  /** Why it is not active, where nobody asked for that. */
+  readonly disabled?: { readonly at: string; readonly because: string };
+  /** The newest first. */
+  readonly secrets: readonly WebhookSecret[];
+  readonly createdAt: string;
+  readonly createdBy: string;
+}
+
+/** Where a secret of a webhook is kept. */
+export interface WebhookSecret {
+  /** Among the artifacts. */
+  readonly key: string;
+  readonly createdAt: string;
+  /** Milliseconds since 1970; of one that was replaced: until then it signs beside the newest. */
+  readonly until?: number;
+}
+
+/** A fact that a webhook has yet to be told: written with the fact, forgotten once its delivery has ended. */
+export interface DueRecord {
+  /** `<webhook>.<deployment>.<status>`: the same fact is the same delivery, however often it is written. */
+  readonly id: string;
+  readonly webhook: string;
+  readonly type: string;
+  readonly deployment?: string;
+  readonly stack?: StackId;
+  /** RFC 3339. */
+  readonly createdAt: string;
+  /** JSON text, the same at each try. */
+  readonly body: string;
+}
+
+/** How the delivery of a fact goes, and at last how it went. */
+export interface DeliveryRecord extends Omit<DueRecord, 'body'> {
+  /** `dropped`: its webhook was gone, or not active any more. */
+  readonly state: 'pending' | 'delivered' | 'failed' | 'dropped';
+  /** Tries that were begun. */
+  readonly attempts: number;
+  readonly tries: readonly DeliveryTry[];
+  /** Who is at it; after `until`, milliseconds since 1970, somebody else may take it. */
+  readonly claim?: { readonly by: string; readonly at: number; readonly until: number };
+  /** Milliseconds since 1970; of one that is pending and was tried. */
+  readonly nextAt?: number;
+}
+
+export interface DeliveryTry {
+  /** RFC 3339. */
+  readonly at: string;
+  /** Undefined where whoever tried did not live to tell. */
+  readonly milliseconds?: number;
+  readonly status?: number;
+  /** Why it did not count as delivered. */
+  readonly error?: string;
+  /** The beginning of what was answered, without what looks like a secret. */
+  readonly answer?: string;
+}
+
 type QueuePlace = Pick<DeploymentRecord, 'stack' | 'priority' | 'createdAt' | 'id'>;
 
 export const keys = {
@@ -265,6 +340,8 @@ export const keys = {
     id: `${stack}/${String(sequence).padStart(8, '0')}`,
   }),
   auditHead: (stack: StackId): Key => ({ collection: 'audits', id: stack }),
+  /** What the dialect at `/api/builds` keeps; its ids are its own. */
+  build: (id: string): Key => ({ collection: 'builds', id }),
   command: (id: string): Key => ({ collection: 'commands', id }),
   deployment: (id: string): Key => ({ collection: 'deployments', id }),
   journal: (deployment: string, sequence: number): Key => ({
@@ -286,4 +363,8 @@ export const keys = {
     collection: 'versions',
     id: `${stack}/${String(version).padStart(8, '0')}`,
   }),
+  webhook: (id: string): Key => ({ collection: 'webhooks', id }),
+  /** What has yet to be told stands apart, so that it is found without what was told. */
+  due: (delivery: string): Key => ({ collection: 'deliveries', id: `due//${delivery}` }),
+  delivery: (delivery: string): Key => ({ collection: 'deliveries', id: `log//${delivery}` }),
 } as const;

@@ -13,9 +13,12 @@ export interface Key {
 
 export type Collection =
   | 'architectures'
+  | 'artifacts'
   | 'audit'
   | 'audits'
+  | 'builds'
   | 'commands'
+  | 'deliveries'
   | 'deployments'
   | 'journal'
   | 'locks'
@@ -24,7 +27,8 @@ export type Collection =
   | 'shares'
   | 'stacks'
   | 'units'
-  | 'versions';
+  | 'versions'
+  | 'webhooks';
 
 export interface Stored<T> {
   readonly id: string;

@@ -49,6 +49,8 @@ const work = {
   lock_id: z.string().min(1).max(200).optional(),
   /** Why, for the history. */
   reason: Reason.optional(),
+  /** What whoever asks calls it by: kept with the command and told again, and of no effect. */
+  about: z.record(z.string().max(100), z.string().max(1_000)).optional(),
 };
 
 const common = {

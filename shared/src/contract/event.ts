@@ -20,6 +20,17 @@ const GrantLine = z.object({
   reason: z.string().optional(),
 });
 
+/** What a tool of its own would do to one resource within a unit; secrets are masked. */
+const ResourceLine = z.object({
+  /** As the tool names it: `module.net.aws_vpc.main[0]`. */
+  address: z.string(),
+  /** `create`, `update`, `replace`, `delete`, `read`, `import`, `move`, `forget`. */
+  action: z.string(),
+  /** Which of its attributes differ; never their values. */
+  fields: z.array(z.string()).optional(),
+  because: z.string().optional(),
+});
+
 /** The plan as it is shown. */
 export const PlanSummary = z.object({
   hash: z.string(),
@@ -30,6 +41,8 @@ export const PlanSummary = z.object({
       action: z.string(),
       fields: z.array(z.string()).optional(),
       because: z.string().optional(),
+      /** Of a module. Absent as long as what it takes is not known: then no tool can plan it. */
+      resources: z.array(ResourceLine).optional(),
     }),
   ),
   kept: z.array(z.object({ unit: z.string(), because: z.string() })),

@@ -154,7 +154,8 @@ export async function apply(request: ApplyRequest): Promise<Map<UnitId, UnitOutc
     outputs.set(unit.id, outcome.outputs);
     const { effective, ...rest } = outcome.outputs;
     const state = stateOf(desiredUnit, rest, known);
-    if (unit.kind !== 'grants') return state;
+    const resources = outcome.resources ?? prior?.resources;
+    if (unit.kind !== 'grants') return resources ? { ...state, resources } : state;
     return {
       ...state,
       effective: effective === undefined ? (prior?.effective ?? false) : effective === 'true',
@@ -255,7 +256,8 @@ async function awaitExternal(unit: Unit, request: ApplyRequest, rank: number): P
     try {
       context.signal.throwIfAborted();
       const spec = resolve(unit.spec, () => undefined);
-      const { change, outputs } = await engine.plan({ unit, spec, prior: undefined }, context);
+      const look = engine.look ?? engine.plan;
+      const { change, outputs } = await look({ unit, spec, prior: undefined }, context);
       if (isThere(unit, change)) return { status: 'done', change: NONE, outputs };
       if (clock.now() - started > GRACE_MS && !(await request.isComing(unit.id))) {
         const from = unit.owner.dataflow;
@@ -281,7 +283,8 @@ async function awaitExternal(unit: Unit, request: ApplyRequest, rank: number): P
   }
 }
 
-/** A grant is there when it stands in the policy; anything else when it exists, whatever else may differ. */
+/** A grant is there when it stands in the policy, a module when all of it does; anything else when it exists, whatever else may differ. */
 function isThere(unit: Unit, change: Change): boolean {
-  return unit.kind === 'grants' ? change.action === 'none' : change.action !== 'create';
+  const isWhole = unit.kind === 'grants' || unit.engine !== 'gcp';
+  return isWhole ? change.action === 'none' : change.action !== 'create';
 }

@@ -1,7 +1,7 @@
 /** What the walk asks of an engine. One engine knows no other. */
 import type { Cloud } from '../cloud/cloud.ts';
 import type { Clock, Random } from '../kit/clock.ts';
-import type { Change } from '../model/change.ts';
+import type { Change, ResourceChange } from '../model/change.ts';
 import type { UnitState } from '../model/state.ts';
 import type { Outputs, Unit, UnitSpec } from '../model/unit.ts';
 import type { Action, Outcome, Patience } from './reconcile.ts';
@@ -21,10 +21,20 @@ export interface EngineContext {
   limit<T>(api: string, call: () => Promise<T>): Promise<T>;
   /** Tells what the unit waits for. */
   waiting(because: string): void;
+  /** Tells what an engine's own tool says, line by line, while it says it. */
+  log?(line: ToolLine): void;
   /** Called right before every call that changes anything; throws Halted when nothing more may be done. */
   demandFresh?(): void;
   /** Makes an intent durable before its call; see `drive.ts`. */
   record(action: Action): Promise<void>;
+}
+
+export interface ToolLine {
+  readonly level: 'info' | 'warning' | 'error';
+  /** One line; secrets masked. */
+  readonly message: string;
+  /** The address of the resource that it is about. */
+  readonly resource?: string;
 }
 
 export interface Planned {
@@ -39,6 +49,8 @@ export interface Planned {
   readonly refused?: Refusal;
   /** About how long it takes. */
   readonly seconds: number;
+  /** Of a unit that is a tool's: what it would do to the resources within. Part of what is approved. */
+  readonly resources?: readonly ResourceChange[];
 }
 
 export interface Refusal {
@@ -56,6 +68,8 @@ export interface Work {
 export interface Engine {
   /** Reads, never writes. */
   plan(work: Work, context: EngineContext): Promise<Planned>;
+  /** What is there, for others that need it, where that is less work than a plan; else they are told by `plan`. */
+  look?(work: Work, context: EngineContext): Promise<Planned>;
   /** Applies no more than that plan: what would now be replaced and was not planned so is refused. */
   apply(work: Work, planned: Change, context: EngineContext): Promise<Outcome>;
   /** Missing is success. */

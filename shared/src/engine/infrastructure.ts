@@ -264,14 +264,18 @@ function directorService(
   const { directorImage, directorEnv = {} } = options;
   if (directorImage === undefined) return [];
   const { deployment, command_topic, completion_topic, topic_prefix, service_account: account } = director;
-  const invited = [...new Set(director.allowed_callers)];
-  const allowed = [...invited, ...dependantsOf(architecture)];
+  // Architectures that were kept before there were roles have no rules.
+  const rules = director.access ?? [];
+  const callers = [...new Set(director.allowed_callers)];
+  const allowed = [...callers, ...dependantsOf(architecture)];
+  const invited = [...new Set([...callers, ...rules.map(({ principal }) => principal)].map(memberOf))];
   const env = {
     PROJECT_ID: project,
     REGION: region,
     DIRECTOR_NAME: director.name,
     DIRECTOR_ACCOUNT: account,
     DIRECTOR_ALLOWED: allowed.join(','),
+    ...(rules.length > 0 ? { DIRECTOR_ROLES: JSON.stringify(rules) } : {}),
     DIRECTOR_STATE: directorState(architecture, options),
     // Its service is private: whoever gets through was let in by Cloud Run.
     DIRECTOR_FRONT_END: 'cloud-run',
@@ -307,10 +311,16 @@ function directorService(
   // Services that depend on it are granted that with their dataflow.
   if (invited.length === 0) return [service];
   const path = `projects/${project}/locations/${deployment.region}/services/${director.name}`;
-  const bindings = invited.map((email) => ({
+  const bindings = invited.map((member) => ({
     role: 'roles/run.invoker',
-    member: email.endsWith('gserviceaccount.com') ? `serviceAccount:${email}` : `user:${email}`,
+    member,
     reason: 'it may call the director',
   }));
   return [service, unit('grants', id, 'deploy', [id], { on: path, bindings })];
+}
+
+/** As IAM writes it. */
+function memberOf(principal: string): string {
+  if (principal.includes(':')) return principal;
+  return principal.endsWith('gserviceaccount.com') ? `serviceAccount:${principal}` : `user:${principal}`;
 }

@@ -5,7 +5,7 @@
  * is a plan for nothing desired. What a plan does not name, an apply does not touch.
  */
 import { fingerprint } from '../kit/hash.ts';
-import { type Change, NONE } from '../model/change.ts';
+import { type Change, NONE, type ResourceChange } from '../model/change.ts';
 import type { UnitState } from '../model/state.ts';
 import {
   needsOf,
@@ -16,7 +16,7 @@ import {
   type UnitId,
   unitId,
 } from '../model/unit.ts';
-import type { Engine, EngineContext, Refusal } from './engine.ts';
+import type { Engine, EngineContext, Refusal, ToolLine } from './engine.ts';
 import { criticalPath, order } from './walk.ts';
 
 export type Operation = 'dataflow-setup' | 'deploy' | 'teardown' | 'rollback';
@@ -33,6 +33,8 @@ export interface PlannedUnit {
   /** Left as it is although nobody asks for it any more, or although it was to go. */
   readonly kept?: string;
   readonly holdsData?: boolean;
+  /** Of a unit that is a tool's: what it would do to the resources within. */
+  readonly resources?: readonly ResourceChange[];
   /** Will not be touched: a stranger is in the way, or data would be lost. */
   readonly refused?: Refusal;
   /** Written, but not yet seen in effect. */
@@ -79,6 +81,8 @@ export interface PlanRequest {
   readonly context: EngineContext;
   /** Tells what a look at a unit waits for: an API that was enabled a moment ago. */
   waiting?(unit: UnitId, because: string): void;
+  /** Tells what the tool of a unit says. */
+  log?(unit: UnitId, line: ToolLine): void;
 }
 
 export async function makePlan(request: PlanRequest): Promise<Plan> {
@@ -103,7 +107,12 @@ export async function makePlan(request: PlanRequest): Promise<Plan> {
     seconds: longest.seconds,
     criticalPath: longest.path,
     warnings: [...warningsOf(units), ...(operation === 'rollback' ? lossesOf(units) : [])],
-    hash: fingerprint(changing.map(({ id, change }) => [id, change, specs.get(id) ?? null])),
+    hash: fingerprint(
+      changing.map(({ id, change, resources }) => [
+        ...[id, change, specs.get(id) ?? null],
+        ...(resources ? [resources] : []),
+      ]),
+    ),
   };
 }
 
@@ -116,16 +125,19 @@ async function planDesired(request: PlanRequest): Promise<PlannedUnit[]> {
   order(nodes);
 
   const known = new Map<UnitId, Promise<PlannedUnit>>();
-  for (const unit of externals) known.set(unit.id, lookAt(unit, [], new Map()));
+  const look = engine.look ?? engine.plan;
+  for (const unit of externals) known.set(unit.id, lookAt(unit, [], new Map(), look));
 
   async function lookAt(
     unit: Unit,
     after: readonly UnitId[],
     outputs: ReadonlyMap<UnitId, Outputs>,
+    ask = engine.plan,
   ): Promise<PlannedUnit> {
     const spec = resolve(unit.spec, (id) => outputs.get(id));
     const waiting = (because: string): void => request.waiting?.(unit.id, because);
-    const planned = await engine.plan({ unit, spec, prior: priors.get(unit.id) }, { ...context, waiting });
+    const log = (line: ToolLine): void => request.log?.(unit.id, line);
+    const planned = await ask({ unit, spec, prior: priors.get(unit.id) }, { ...context, waiting, log });
     return { id: unit.id, kind: unit.kind, after, ...planned };
   }
 

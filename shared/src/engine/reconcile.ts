@@ -14,6 +14,7 @@
 import { CloudError, type Reason } from '../cloud/error.ts';
 import { never } from '../kit/never.ts';
 import { type Change, NONE } from '../model/change.ts';
+import type { ResourceState } from '../model/state.ts';
 import type { Outputs, Owner } from '../model/unit.ts';
 
 export interface Goal {
@@ -69,7 +70,13 @@ export type Request =
   | { readonly type: 'finish'; readonly outcome: Outcome };
 
 export type Outcome =
-  | { readonly status: 'done'; readonly change: Change; readonly outputs: Outputs }
+  | {
+      readonly status: 'done';
+      readonly change: Change;
+      readonly outputs: Outputs;
+      /** Of a unit that is a tool's: what it is made of from now on. */
+      readonly resources?: readonly ResourceState[];
+    }
   /** Left as it is although it was to go. */
   | { readonly status: 'kept'; readonly because: string }
   | { readonly status: 'failed'; readonly error: CloudError }

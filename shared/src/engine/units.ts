@@ -1,8 +1,9 @@
 /** From a hydrated architecture to the units of its graph. */
-import type { Bucket, Subscription, Topic } from '../model/architecture.ts';
+import type { Bucket, Module, Subscription, Topic } from '../model/architecture.ts';
 import { type Duration, secondsOf } from '../model/fields.ts';
 import { emailOf, type Grant, grantsOf, pushAccount } from '../model/grant.ts';
 import { type Hydrated, type HydratedDataflow, type HydratedService, upperSnake } from '../model/hydrate.ts';
+import { resolveTexts } from '../model/reference.ts';
 import { ACCOUNTS, type Owner, output, type Stage, type Unit, type UnitId, unitId } from '../model/unit.ts';
 
 export interface UnitOptions {
@@ -25,6 +26,7 @@ export function unitsOf(architecture: Hydrated, dataflow: HydratedDataflow, opti
     ...accounts.map((account) => build.account(account)),
     ...accounts.map((account) => build.actAs(account)),
     ...topics.map(build.topic),
+    ...Object.entries(dataflow.modules).map(([name, module]) => build.module(name, module)),
     ...subscriptions.map(build.subscription),
     ...gcs_buckets.map(build.bucket),
     ...services.flatMap((service) => {
@@ -194,6 +196,7 @@ export function builder(architecture: Hydrated, dataflow: HydratedDataflow, opti
       );
       const directorUrl =
         options.directorUrl === undefined ? {} : { SERVICE_DIRECTOR_URL: options.directorUrl };
+      const variables = resolveTexts(deployment.environment_vars, project);
       // What the service finds on its start is there, and it may use it. A grant on another service waits for that one.
       const mine = grants.filter(
         ({ member, on }) => member === `serviceAccount:${email}` && !on.startsWith('service/'),
@@ -204,6 +207,7 @@ export function builder(architecture: Hydrated, dataflow: HydratedDataflow, opti
           ...accountNeed(account),
           unitId('grants', unitId('service-account', account)),
           ...new Set(mine.map(({ on }) => unitId('grants', on))),
+          ...variables.needs,
         ],
         spec: {
           name: service.name,
@@ -212,13 +216,30 @@ export function builder(architecture: Hydrated, dataflow: HydratedDataflow, opti
           labels: labels(service.metadata),
           image,
           serviceAccount: email,
-          env: { ...urls, ...directorUrl, ...deployment.environment_vars },
+          env: { ...urls, ...directorUrl, ...Object(variables.value) },
           cpu: deployment.cpu,
           memory: deployment.memory,
           minInstances: deployment.min_instances,
           maxInstances: deployment.max_instances,
           port: service.health_check?.port ?? DEFAULT_PORT,
           healthPath: service.health_check?.path ?? '',
+        },
+      };
+    },
+
+    module(name: string, module: Module): Unit {
+      const { engine, source, parallelism, workspace, depends_on } = module;
+      const variables = resolveTexts(module.variables, project);
+      return {
+        ...base('module', name, 'setup', module.teardown_protection),
+        engine,
+        needs: [...new Set([...variables.needs, ...depends_on.map((other) => unitId('module', other))])],
+        spec: {
+          name,
+          source,
+          variables: variables.value,
+          parallelism,
+          ...(workspace === undefined ? {} : { workspace }),
         },
       };
     },

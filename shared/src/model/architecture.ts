@@ -5,6 +5,8 @@
  * Schemas fill in defaults that do not depend on anything else; the rest is hydration.
  */
 import { z } from 'zod';
+import { BundleSource } from './bundle-source.ts';
+import { quote } from './diagnostic.ts';
 import {
   ArchitectureName,
   BucketName,
@@ -20,6 +22,7 @@ import {
   secondsOf,
   TopicName,
 } from './fields.ts';
+import { referencesOf } from './reference.ts';
 import { section } from './section.ts';
 
 const LATER_RESOURCES = [
@@ -194,6 +197,15 @@ const Resources = section(
 );
 export type Resources = z.output<typeof Resources>;
 
+/** A text with references that can be read. */
+const referring = (text: string, context: z.RefinementCtx): void => {
+  try {
+    referencesOf(text);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
+  }
+};
+
 const Cpu = z.preprocess(
   (value) => (typeof value === 'number' ? String(value) : value),
   z.string().regex(/^(0\.\d+|[1-8](\.0)?|\d+m)$/, {
@@ -236,7 +248,8 @@ const deployment = {
         .union([z.string(), z.number(), z.boolean()], {
           error: 'an environment variable is a text, a number or a boolean',
         })
-        .transform(String),
+        .transform(String)
+        .superRefine(referring),
     )
     .default({}),
 };
@@ -314,6 +327,56 @@ const DirectorTopic = z.preprocess(
   section({ name: TopicName, lookup: Lookup.prefault({}) }),
 );
 
+const ADDRESS = /^[^@\s:,]+@[a-z0-9-]+(\.[a-z0-9-]+)+$/i;
+const DOMAIN = /^[a-z0-9-]+(\.[a-z0-9-]+)+$/i;
+
+/** Who calls, as IAM writes it; the address of a person or a service account says by itself which it is. */
+const Principal = z
+  .string()
+  .refine((value) => isPrincipal(value), {
+    error: (issue) =>
+      `${quote(issue.input)} is no principal; write ada@example.com, serviceAccount:ci@my-project.iam.gserviceaccount.com or domain:example.com`,
+  })
+  .meta({ description: 'An address, with or without `user:` or `serviceAccount:`; or `domain:example.com`' });
+
+function isPrincipal(value: string): boolean {
+  const [prefix, name] = value.includes(':') ? value.split(':', 2) : ['', value];
+  const isAccount = name?.endsWith('gserviceaccount.com') === true;
+  if (prefix === 'domain') return DOMAIN.test(value.slice('domain:'.length)) && !isAccount;
+  if ((prefix === 'user' && isAccount) || (prefix === 'serviceAccount' && !isAccount)) return false;
+  return /^(user|serviceAccount)?$/.test(prefix ?? '') && ADDRESS.test(value.replace(/^[a-z]+:/i, ''));
+}
+
+/** What somebody may do over HTTP; what each permits stands in `director/src/http/roles.ts`. */
+export const ACCESS_ROLES = ['viewer', 'deployer', 'approver', 'admin'] as const;
+export type AccessRole = (typeof ACCESS_ROLES)[number];
+
+/** One role, for one principal, in some environments. */
+export const AccessRule = section({
+  principal: Principal,
+  role: z.enum(ACCESS_ROLES, { error: `a role is one of ${ACCESS_ROLES.join(', ')}` }),
+  environments: z
+    .array(
+      z.string().regex(/^[a-z0-9*-]{1,100}$/, {
+        error: (issue) =>
+          `${quote(issue.input)} is no environment; write its name (prod), or a scope with * for any letters (shop-*)`,
+      }),
+    )
+    .min(1, { error: 'no environment at all gives nothing; leave it out for every one' })
+    .optional()
+    .meta({
+      description: 'Names of environments, or scopes (`<architecture>-<environment>`) with `*`; default all',
+    }),
+  self_approval: z
+    .boolean()
+    .default(true)
+    .meta({ description: 'false: whoever asked for a deployment cannot be the one who approves it' }),
+}).refine(({ role, self_approval }) => self_approval || role === 'approver' || role === 'admin', {
+  error: 'self_approval is of an approver or an admin: others approve nothing',
+  path: ['self_approval'],
+});
+export type AccessRule = z.output<typeof AccessRule>;
+
 /** The director itself. Everything has a default. */
 const director = {
   name: ServiceName.default('service-director'),
@@ -344,7 +407,14 @@ const director = {
   allowed_callers: z
     .array(z.email({ error: 'allowed_callers are addresses of people or service accounts' }))
     .default([])
-    .meta({ description: 'Who may call the director over HTTP, beside whoever deploys it' }),
+    .meta({
+      description: 'Who may call the director over HTTP, and do everything there, beside whoever deploys it',
+    }),
+  access: z
+    .array(AccessRule)
+    .max(200, { error: 'access has at most 200 rules: Cloud Run takes no longer variable' })
+    .optional()
+    .meta({ description: 'Who else may call it, in which role, in which environments' }),
   teardown_protection: z.boolean().default(false),
 };
 
@@ -359,6 +429,44 @@ const Director = section(director, {
     path: ['deployment', 'image'],
   });
 export type Director = z.output<typeof Director>;
+
+type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
+const Json: z.ZodType<Json> = z.lazy(() =>
+  z.union([
+    z.string().superRefine(referring),
+    z.number(),
+    z.boolean(),
+    z.null(),
+    z.array(Json),
+    z.record(z.string(), Json),
+  ]),
+);
+
+/** Infrastructure code of another tool, as one unit of the graph. */
+const Module = section({
+  engine: z.enum(['terraform']).default('terraform'),
+  description: z.string().max(512).optional(),
+  source: z.union([z.string().min(1), BundleSource]).meta({
+    description: 'The folder with the code, relative to the architecture.yaml; or where it comes from',
+  }),
+  variables: z
+    .record(
+      z.string().regex(/^[A-Za-z_][\w-]*$/, { error: 'a variable is named with letters, digits, _ and -' }),
+      Json,
+    )
+    .default({})
+    .meta({
+      description: 'May refer to what other units come to: a dollar sign, then {module.network.address}',
+    }),
+  depends_on: z.array(ServiceName).default([]).meta({ description: 'Modules that are made before this one' }),
+  parallelism: z.number().int().min(1).max(100).default(10),
+  workspace: z
+    .string()
+    .regex(/^[A-Za-z0-9][\w-]{0,89}$/)
+    .optional(),
+  teardown_protection: z.boolean().default(false).meta({ description: 'Never destroyed by us' }),
+});
+export type Module = z.output<typeof Module>;
 
 const Lifecycle = section({
   strategy: z
@@ -377,6 +485,7 @@ export const Dataflow = section({
   lifecycle: Lifecycle.prefault({}),
   services: z.record(ServiceName, Service).default({}),
   resources: Resources.prefault({}),
+  modules: z.record(ServiceName, Module).default({}),
 });
 export type Dataflow = z.output<typeof Dataflow>;
 

@@ -10,6 +10,17 @@ export type Change =
   | { readonly action: 'replace'; readonly because: string }
   | { readonly action: 'delete' };
 
+/** What an engine's own tool would do to one of the resources within a unit. */
+export interface ResourceChange {
+  /** As the tool names it: `module.net.aws_vpc.main[0]`. */
+  readonly address: string;
+  readonly type: string;
+  readonly action: 'create' | 'update' | 'replace' | 'delete' | 'read' | 'import' | 'move' | 'forget';
+  /** Which of its attributes differ; never their values. */
+  readonly fields?: readonly string[];
+  readonly because?: string;
+}
+
 export const NONE: Change = { action: 'none' };
 
 /**

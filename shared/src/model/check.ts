@@ -1,6 +1,7 @@
 /** What no single value shows: names that point nowhere, circles, doubles. */
 import type { Architecture, Dataflow, ServiceMapping } from './architecture.ts';
 import { type Diagnostic, didYouMean, quote } from './diagnostic.ts';
+import { type Reference, referencesOf } from './reference.ts';
 import type { Path } from './source.ts';
 import { ACCOUNTS } from './unit.ts';
 
@@ -22,9 +23,11 @@ export function check(architecture: Architecture, written: Names = { services: [
       checkLinks(dataflow, ['dataflows', name], world),
     ),
     ...checkDependencies(architecture, world),
+    ...checkModules(architecture, world),
     ...checkAccounts(architecture),
     ...checkLookups(architecture),
     ...checkState(architecture),
+    ...checkAccess(architecture),
   ];
 }
 
@@ -53,6 +56,26 @@ function checkState({ director: { deployment } }: Architecture): Finding[] {
       path: ['director', 'deployment', 'max_instances'],
     },
   ];
+}
+
+/** A misspelt environment gives a role nowhere. What is near none of ours may be that of another architecture. */
+function checkAccess({ name, director, deployment_environments }: Architecture): Finding[] {
+  const environments = Object.keys(deployment_environments);
+  const known = [...environments, name, ...environments.map((each) => `${name}-${each}`)];
+  return (director.access ?? []).flatMap(({ environments: places = [] }, rule) =>
+    places.flatMap((place, index): Finding[] => {
+      const near = place.includes('*') || known.includes(place) ? undefined : didYouMean(place, known);
+      if (near === undefined) return [];
+      return [
+        {
+          severity: 'warning',
+          message: `the architecture has no environment ${quote(place)}, and the rule gives nothing in it`,
+          fix: `write ${quote(near)}`,
+          path: ['director', 'access', rule, 'environments', index],
+        },
+      ];
+    }),
+  );
 }
 
 /** A map's key and the name inside say the same. */
@@ -113,10 +136,11 @@ function checkDoubles({ dataflows, director }: Architecture): Finding[] {
         part: 'key',
       });
   };
-  for (const [key, { services, resources }] of Object.entries(dataflows)) {
+  for (const [key, { services, resources, modules = {} }] of Object.entries(dataflows)) {
     const where = `dataflow ${quote(key)}`;
     for (const name of Object.keys(services))
       see('service', name, where, ['dataflows', key, 'services', name]);
+    for (const name of Object.keys(modules)) see('module', name, where, ['dataflows', key, 'modules', name]);
     for (const kind of ['topics', 'subscriptions', 'gcs_buckets'] as const) {
       for (const [index, { name }] of resources[kind].entries()) {
         see(SINGULAR[kind], name, where, ['dataflows', key, 'resources', kind, index, 'name']);
@@ -210,6 +234,58 @@ function checkDependencies({ dataflows }: Architecture, world: Names): Finding[]
     });
   }
   return findings;
+}
+
+/** What modules and settings refer to is described, and modules do not wait for each other in a circle. */
+function checkModules({ dataflows }: Architecture, world: Names): Finding[] {
+  const findings: Finding[] = [];
+  const all = Object.values(dataflows);
+  const known: Readonly<Record<Reference['kind'], readonly string[]>> = {
+    topic: world.topics,
+    subscription: all.flatMap(({ resources }) => resources.subscriptions.map(({ name }) => name)),
+    bucket: all.flatMap(({ resources }) => resources.gcs_buckets.map(({ name }) => name)),
+    service: world.services,
+    // What directors of the first release kept knows of none.
+    module: all.flatMap(({ modules = {} }) => Object.keys(modules)),
+  };
+  const refer = (value: unknown, path: Path): Reference[] => {
+    const references = textsIn(value).flatMap(referencesOf);
+    for (const { kind, name } of references)
+      if (!known[kind].includes(name)) findings.push(dangling(kind, name, known[kind], path));
+    return references;
+  };
+  const needs = new Map<string, string[]>();
+  const places = new Map<string, Path>();
+  for (const [key, { modules = {}, services }] of Object.entries(dataflows)) {
+    for (const [name, { deployment }] of Object.entries(services))
+      for (const [variable, text] of Object.entries(deployment.environment_vars))
+        refer(text, ['dataflows', key, 'services', name, 'deployment', 'environment_vars', variable]);
+    for (const [name, { variables, depends_on }] of Object.entries(modules)) {
+      const place = ['dataflows', key, 'modules', name];
+      places.set(name, place);
+      const references = refer(variables, [...place, 'variables']);
+      for (const [index, other] of depends_on.entries())
+        if (!known.module.includes(other))
+          findings.push(dangling('module', other, known.module, [...place, 'depends_on', index]));
+      const referred = references.flatMap((one) => (one.kind === 'module' ? [one.name] : []));
+      needs.set(name, [...depends_on, ...referred]);
+    }
+  }
+  for (const circle of circlesOf(needs)) {
+    const [first = ''] = circle;
+    findings.push({
+      severity: 'error',
+      message: `modules wait for each other in a circle: ${[...circle, first].join(' → ')}`,
+      fix: 'take one reference, or one depends_on, out',
+      path: places.get(first) ?? [],
+    });
+  }
+  return findings;
+}
+
+function textsIn(value: unknown): string[] {
+  if (typeof value === 'string') return [value];
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(textsIn) : [];
 }
 
 /** Each circle once, as the names along it. */

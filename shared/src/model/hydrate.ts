@@ -121,6 +121,8 @@ export function hydrate(architecture: Architecture, { environment }: HydrateOpti
       ...dataflow,
       name,
       services: Object.fromEntries(services),
+      // What directors of the first release kept knows of none.
+      modules: dataflow.modules ?? {},
       resources: {
         ...dataflow.resources,
         gcs_buckets: dataflow.resources.gcs_buckets.map((bucket) => ({
@@ -221,6 +223,7 @@ function infrastructureOf(director: Listener): HydratedDataflow {
     description: `The topics of ${name}`,
     lifecycle: { strategy: 'permanent', keep_resources_on_test: false },
     services: {},
+    modules: {},
     resources: {
       topics: [
         ...Object.values(topics.commands).map((id) => topic(id)),

@@ -11,6 +11,19 @@ import {
   type UnitSpec,
 } from './unit.ts';
 
+/** One of the resources that an engine's own tool keeps within a unit. */
+export interface ResourceState {
+  /** As the tool names it. */
+  readonly address: string;
+  readonly type: string;
+  readonly name: string;
+  readonly provider: string;
+  /** Those that the tool calls sensitive hold `(sensitive)`. */
+  readonly attributes: Readonly<Record<string, unknown>>;
+  /** Addresses. */
+  readonly dependencies: readonly string[];
+}
+
 export interface UnitState {
   readonly id: UnitId;
   readonly engine: Unit['engine'];
@@ -29,6 +42,8 @@ export interface UnitState {
    * of the tenure that gave it up; an older one than the stack's is nobody at work.
    */
   readonly leaving?: number;
+  /** Of a unit that is a tool's: what it is made of. */
+  readonly resources?: readonly ResourceState[];
   /** When it was changed last, milliseconds since 1970. Absent in states of the first release. */
   readonly changedAt?: number;
   /** Of a grant: whether it was seen to be in effect. */

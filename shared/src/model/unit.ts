@@ -16,9 +16,12 @@ export function unitId(kind: string, name: string): UnitId {
 export const STAGES = ['identity', 'setup', 'deploy'] as const;
 export type Stage = (typeof STAGES)[number];
 
+/** Who makes units: Google Cloud's resources we make ourselves, the rest is a tool's. */
+export type EngineName = 'gcp' | 'terraform';
+
 export interface Unit {
   readonly id: UnitId;
-  readonly engine: 'gcp';
+  readonly engine: EngineName;
   readonly kind: string;
   /** As its kind wants it; may hold references. Never a secret. */
   readonly spec: UnitSpec;

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { CommandType } from '@service-director/shared/contract/command.ts';
+import { demandDocumented } from './contract.ts';
 import { DIRECTOR, OLDER, PROJECT, REGION, until, type World } from './world.ts';
 
 export interface DirectorOptions {
@@ -117,12 +118,14 @@ function directorAt(port: number | string, { child, pid, output, ended: gone }: 
     const response = await fetch(url + path, init);
     const text = await response.text();
     const type = response.headers.get('content-type') ?? '';
-    return {
+    const answer = {
       status: response.status,
       type,
       headers: response.headers,
       body: type.includes('json') ? JSON.parse(text) : text,
     };
+    demandDocumented({ method: init.method ?? 'GET', path, ...answer });
+    return answer;
   }
 
   return {

@@ -19,6 +19,10 @@ function wordsOf(line: JournalLine, paint: Paint): string {
       return `${unit} ${more.action}`;
     case 'waiting':
       return `${unit} ${paint.yellow('waiting')}${because}`;
+    case 'log': {
+      const level = more.level === 'info' ? '' : ` ${paint.yellow(String(more.level))}:`;
+      return `${unit}${level} ${more.message}`;
+    }
     case 'finish': {
       const took = paint.dim(`(${inSeconds(Number(more.seconds ?? 0))})`);
       return `${unit} ${paintResult(String(more.result), paint)} ${took}${because}`;

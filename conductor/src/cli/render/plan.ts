@@ -6,12 +6,7 @@ import { inSeconds } from './words.ts';
 const MARKS: Readonly<Record<string, string>> = { create: '+', update: '~', replace: '±', delete: '-' };
 
 export function planLines(plan: PlanSummary, paint: Paint): string[] {
-  const lines = plan.changes.map(({ unit, action, fields, because }) => {
-    const mark = MARKS[action] ?? '?';
-    const colour = action === 'create' ? paint.green : action === 'update' ? paint.yellow : paint.red;
-    const detail = because ?? (unit.startsWith('grants/') ? undefined : fields?.join(', '));
-    return `${colour(`${mark} ${unit}`)}${detail ? paint.dim(`  ${detail}`) : ''}`;
-  });
+  const lines = plan.changes.flatMap((change) => [changeLine(change, paint), ...withinLines(change, paint)]);
   for (const { change, member, role, on, reason } of plan.grants) {
     const verb = change === 'gained' ? paint.green('gains') : paint.red('loses');
     lines.push(
@@ -28,6 +23,46 @@ export function planLines(plan: PlanSummary, paint: Paint): string[] {
   if (plan.changes.length > 0)
     lines.push(paint.dim(`about ${inSeconds(plan.seconds)} along ${plan.critical_path.join(' → ')}`));
   return lines;
+}
+
+type UnitChange = PlanSummary['changes'][number];
+type ResourceLine = NonNullable<UnitChange['resources']>[number];
+
+function changeLine({ unit, action, fields, because, resources }: UnitChange, paint: Paint): string {
+  // What a grant changes stands further down; what a module changes, by resource under it.
+  const isTold = unit.startsWith('grants/') || resources !== undefined;
+  const detail = because ?? (isTold ? undefined : fields?.join(', '));
+  return `${colourOf(action, paint)(`${MARKS[action] ?? '?'} ${unit}`)}${detail ? paint.dim(`  ${detail}`) : ''}`;
+}
+
+/** The resources of a module. */
+function withinLines({ unit, action, resources, fields = [] }: UnitChange, paint: Paint): string[] {
+  if (resources && resources.length > 0) return resources.map((resource) => resourceLine(resource, paint));
+  if (!unit.startsWith('module/') || action === 'delete') return [];
+  const outputs = fields.length > 0 ? `: ${fields.join(', ')}` : '';
+  const told = resources
+    ? `    only its outputs change${outputs}`
+    : '    its resources are known once what its variables refer to is there';
+  return [paint.dim(told)];
+}
+
+/** As Terraform marks them, and in words what it has no mark for. */
+const RESOURCE_MARKS: Readonly<Record<string, string>> = {
+  create: '+',
+  update: '~',
+  replace: '-/+',
+  delete: '-',
+};
+
+function resourceLine({ address, action, fields, because }: ResourceLine, paint: Paint): string {
+  const detail = [because, fields?.join(', ')].filter((text) => text !== undefined && text !== '').join('; ');
+  const told = `${RESOURCE_MARKS[action] ?? action} ${address}`;
+  return `    ${colourOf(action, paint)(told)}${detail ? paint.dim(`  ${detail}`) : ''}`;
+}
+
+function colourOf(action: string, paint: Paint): (text: string) => string {
+  if (action === 'replace' || action === 'delete' || action === 'forget') return paint.red;
+  return action === 'create' ? paint.green : paint.yellow;
 }
 
 /** `3 to change, 5 unchanged` */

@@ -1,0 +1,17 @@
+/** Builds as the dialect at `/api/builds` tells them. */
+import { type BuildRecord, idText } from './records.ts';
+
+/** What is not there is left out. */
+export function buildView(build: BuildRecord, downstream?: readonly string[]): object {
+  const { repo, env, sk, auto_approve, ...rest } = build;
+  return {
+    pk: `${repo}/${env}`,
+    sk,
+    id: idText(build),
+    repo,
+    env,
+    ...rest,
+    ...(auto_approve ? { auto_approve } : {}),
+    ...(downstream === undefined ? {} : { downstream_envs: downstream }),
+  };
+}

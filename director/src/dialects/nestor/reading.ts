@@ -1,0 +1,138 @@
+/** What the dialect at `/api/v1` reads of the store. */
+import type { Request } from 'express';
+import { readValue, surroundingsOf } from '../../deployments/reading.ts';
+import { briefOf } from '../../deployments/views.ts';
+import { whoCalls } from '../../http/authenticate.ts';
+import { type Scopes, visible } from '../../http/demand.ts';
+import { queryOf } from '../../http/query.ts';
+import { demandPermitted } from '../../http/roles.ts';
+import { listAll } from '../../store/list-all.ts';
+import {
+  type CommandRecord,
+  type DeploymentRecord,
+  isEnded,
+  type JournalEntry,
+  keys,
+} from '../../store/records.ts';
+import type { Store } from '../../store/store.ts';
+import { canonicalEnvironment } from '../environment.ts';
+import { aboutOf, commandIdOf, idOf } from './document.ts';
+import { Refused } from './refused.ts';
+import { ID } from './request.ts';
+import { STATUSES, standingOf, type Told } from './views.ts';
+
+/** Joins what was asked for here, so that it can be listed. */
+export const ASKED = 'api-v1';
+const LIMIT = 20;
+const MOST = 100;
+
+export interface Known {
+  readonly command: CommandRecord;
+  readonly record: DeploymentRecord;
+}
+
+export interface ReadingContext {
+  readonly store: Store;
+  readonly scopes: Scopes;
+}
+
+/** Throws Refused 404, and a Problem 403 where the caller may not see it. */
+export async function demandKnown(request: Request, { store, scopes }: ReadingContext): Promise<Known> {
+  const id = String(request.params.id);
+  const known = await knownAs(id, store);
+  if (!known)
+    throw new Refused(404, 'RESOURCE_NOT_FOUND', `There is no deployment ${id.slice(0, 130)}`, { id });
+  demandPermitted(whoCalls(request), 'read', await scopes.placeOf(known.record.scope));
+  return known;
+}
+
+export async function knownAs(id: string, store: Store): Promise<Known | undefined> {
+  if (!ID.test(id)) return undefined;
+  const command = await readValue<CommandRecord>(keys.command(commandIdOf(id)), store);
+  return command && knownOf(command, store);
+}
+
+/** Undefined for a command that was not asked for here. */
+async function knownOf(command: CommandRecord, store: Store): Promise<Known | undefined> {
+  const [deployment] = command.deployments;
+  if (aboutOf(command).composer === undefined || deployment === undefined) return undefined;
+  const record = await readValue<DeploymentRecord>(keys.deployment(deployment), store);
+  return record && { command, record };
+}
+
+export async function told({ command, record }: Known, store: Store): Promise<Told> {
+  const rows = await listAll<JournalEntry>(store, { collection: 'journal', prefix: `${record.id}/` });
+  const entries = rows.map(({ value }) => value);
+  if (isEnded(record.status)) return { command, record, entries };
+  const { waiting_for, position } = briefOf(record, await surroundingsOf(record.stack, store));
+  return { command, record, entries, waiting: { for: waiting_for, position } };
+}
+
+export interface Page {
+  readonly found: readonly Known[];
+  /** What asks for the next. */
+  readonly next: string | undefined;
+}
+
+/** Newest first. */
+export async function listed(request: Request, { store, scopes }: ReadingContext): Promise<Page> {
+  const limit = limitOf(request);
+  const fits = filterOf(request);
+  const after = placeOf(request);
+  const rows = await listAll<CommandRecord>(store, {
+    collection: 'commands',
+    where: { field: 'correlationId', is: ASKED },
+  });
+  const commands = rows
+    .map(({ value }) => value)
+    .filter((command) => after === undefined || placeIn(command) < after)
+    .sort((a, b) => (placeIn(a) < placeIn(b) ? 1 : -1));
+  const found: Known[] = [];
+  for (const command of commands) {
+    const known = await knownOf(command, store);
+    if (!known || !fits(known)) continue;
+    if ((await visible(whoCalls(request), [known.record], scopes)).length === 0) continue;
+    const last = found.at(-1);
+    if (found.length === limit && last) return { found, next: tokenOf(last.command) };
+    found.push(known);
+  }
+  return { found, next: undefined };
+}
+
+/** Their ids are not in the order of time. */
+function placeIn(command: CommandRecord): string {
+  return `${command.receivedAt} ${idOf(command)}`;
+}
+
+function tokenOf(command: CommandRecord): string {
+  return Buffer.from(placeIn(command)).toString('base64url');
+}
+
+function placeOf(request: Request): string | undefined {
+  const token = queryOf(request, 'pageToken') ?? queryOf(request, 'page_token');
+  return token === undefined ? undefined : Buffer.from(token, 'base64url').toString();
+}
+
+function limitOf(request: Request): number {
+  const asked = queryOf(request, 'limit') ?? String(LIMIT);
+  const limit = /^\d{1,6}$/.test(asked) ? Number(asked) : 0;
+  if (limit >= 1 && limit <= MOST) return limit;
+  throw new Refused(400, 'VALIDATION_FAILED', `limit is a number from 1 to ${MOST}`);
+}
+
+function filterOf(request: Request): (known: Known) => boolean {
+  const composer = queryOf(request, 'composer') ?? queryOf(request, 'team');
+  const environment = queryOf(request, 'environment');
+  const status = queryOf(request, 'status');
+  if (status !== undefined && !STATUSES.some((known) => known === status))
+    throw new Refused(400, 'VALIDATION_FAILED', `status is one of ${STATUSES.join(', ')}`);
+  return ({ command, record }) => {
+    const about = aboutOf(command);
+    return (
+      (composer === undefined || about.composer === composer) &&
+      (environment === undefined ||
+        canonicalEnvironment(about.environment ?? '') === canonicalEnvironment(environment)) &&
+      (status === undefined || standingOf(record).status === status)
+    );
+  };
+}

@@ -1,0 +1,64 @@
+/** Whether the tool can be used here, and what is missing where it cannot. */
+import { mkdir, statfs } from 'node:fs/promises';
+import { run } from '@service-director/shared/kit/process.ts';
+import { z } from 'zod';
+import { toolEnvironment } from './cli.ts';
+import type { TerraformOptions } from './session.ts';
+
+export type Health =
+  | { readonly ok: true; readonly version: string; readonly freeBytes: number }
+  | { readonly ok: false; readonly because: string; readonly fix: string };
+
+/** The first with all that is asked of it; 1.0 to 1.4 lack parts. */
+const OLDEST = [1, 5] as const;
+/** Providers are large. */
+const LEAST_BYTES = 512 * 1024 * 1024;
+const LONGEST_MS = 30_000;
+
+export async function healthOf({ binary, workRoot, environment }: TerraformOptions): Promise<Health> {
+  const version = await versionOf(binary, toolEnvironment(workRoot, environment));
+  const install = 'install Terraform 1.5 or newer where the director runs';
+  if (version === undefined)
+    return { ok: false, because: `There is no Terraform: ${binary} does not tell its version`, fix: install };
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]))
+    return { ok: false, because: `Terraform ${version} is too old`, fix: install };
+  const freeBytes = await freeIn(workRoot);
+  if (freeBytes === undefined)
+    return {
+      ok: false,
+      because: 'The work directory of Terraform cannot be made',
+      fix: 'set TERRAFORM_WORK_DIR to a folder that the director may write to',
+    };
+  if (freeBytes < LEAST_BYTES)
+    return {
+      ok: false,
+      because: `The work directory of Terraform has only ${Math.floor(freeBytes / 1024 / 1024)} MiB left`,
+      fix: 'free space there, or set TERRAFORM_WORK_DIR to a larger disk',
+    };
+  return { ok: true, version, freeBytes };
+}
+
+const Version = z.object({ terraform_version: z.string().regex(/^\d+\.\d+\.\d+/) });
+
+async function versionOf(binary: string, env: Readonly<Record<string, string>>): Promise<string | undefined> {
+  try {
+    const { stdout } = await run(binary, ['version', '-json'], {
+      env,
+      signal: AbortSignal.timeout(LONGEST_MS),
+    });
+    return Version.parse(JSON.parse(stdout)).terraform_version;
+  } catch {
+    return undefined;
+  }
+}
+
+async function freeIn(dir: string): Promise<number | undefined> {
+  try {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    const { bavail, bsize } = await statfs(dir);
+    return bavail * bsize;
+  } catch {
+    return undefined;
+  }
+}

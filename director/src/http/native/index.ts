@@ -1,0 +1,88 @@
+/** The director's own API: all that is below /v1, and the document that describes it. */
+
+import { openApiDocument } from '@service-director/shared/contract/rest/openapi.ts';
+import { ROUTES } from '@service-director/shared/contract/rest.ts';
+import { Router } from 'express';
+import { Problem } from '../problem.ts';
+import { nativeCommands } from './commands.ts';
+import { nativeDeployments } from './deployments.ts';
+import { DOCS_POLICY, docsPage } from './docs.ts';
+import type { Pace } from './follow.ts';
+import { nativeLogs } from './logs.ts';
+import type { SendingContext } from './sending.ts';
+import { expressPath } from './serve.ts';
+import { nativeStacks } from './stacks.ts';
+import { type StreamLimits, streams } from './streams.ts';
+
+/** Milliseconds. */
+export interface Streaming extends Pace, StreamLimits {
+  /** How long a stream may be silent: what stands between closes connections that are. */
+  readonly heartbeatMs: number;
+}
+
+export const STREAMING: Streaming = {
+  shortestMs: 250,
+  longestMs: 2_000,
+  heartbeatMs: 15_000,
+  patienceMs: 30_000,
+  most: 200,
+};
+
+export interface NativeContext extends SendingContext {
+  /** Of the director: what the document says. */
+  readonly version: string;
+  readonly streaming: Streaming;
+  /** Aborted when the director stops. */
+  readonly stopping: AbortSignal;
+}
+
+export function nativeRoutes(context: NativeContext): Router {
+  const { clock, streaming, stopping } = context;
+  const speaking = streams({ clock, limits: streaming, stopping });
+  const router = Router();
+  router.use(
+    nativeCommands(context),
+    nativeDeployments(context),
+    nativeLogs({ ...context, ...streaming, pace: streaming, streams: speaking }),
+    nativeStacks(context),
+    documentRoutes(context.version),
+    otherMethods(),
+  );
+  return router;
+}
+
+/** Made when it is asked for first: it takes a moment, and most directors are never asked. */
+function documentRoutes(version: string): Router {
+  const router = Router();
+  let made: { readonly json: string; readonly page: string } | undefined;
+  const make = (): { readonly json: string; readonly page: string } => {
+    if (made) return made;
+    const document = openApiDocument(ROUTES, version);
+    made = { json: JSON.stringify(document), page: docsPage(document) };
+    return made;
+  };
+  router.get(ROUTES.getOpenApi.path, (_request, response) => {
+    response.type('application/json').send(make().json);
+  });
+  router.get(ROUTES.getDocs.path, (_request, response) => {
+    response.set('content-security-policy', DOCS_POLICY).type('text/html').send(make().page);
+  });
+  return router;
+}
+
+/** What is there, and takes another method. */
+function otherMethods(): Router {
+  const router = Router();
+  const native = Object.values(ROUTES).filter(({ path }) => path.startsWith('/v1/'));
+  for (const [path, routes] of Map.groupBy(native, expressPath)) {
+    const allowed = routes
+      .map(({ method }) => (method === 'get' ? 'GET, HEAD' : method.toUpperCase()))
+      .join(', ');
+    router.all(path, ({ method }) => {
+      throw new Problem(405, 'Not that method', `It takes ${allowed}, and not ${method}`, undefined, {
+        headers: { allow: allowed },
+      });
+    });
+  }
+  return router;
+}

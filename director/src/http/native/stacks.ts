@@ -1,0 +1,89 @@
+/** Stacks under /v1: listed, read, locked and unlocked. */
+import { STACK_ROUTES } from '@service-director/shared/contract/rest/stacks.ts';
+import type { UnitState } from '@service-director/shared/model/state.ts';
+import type { Request } from 'express';
+import { Router } from 'express';
+import { readValue } from '../../deployments/reading.ts';
+import { listAll } from '../../store/list-all.ts';
+import { keys, type LockRecord, type StackRecord } from '../../store/records.ts';
+import { whoCalls } from '../authenticate.ts';
+import { visible } from '../demand.ts';
+import { inOrder } from '../listing.ts';
+import { demandPermitted, type Permission } from '../roles.ts';
+import { auditOf, demandStack, entryOf, historyOf, wholeOf } from '../stacks.ts';
+import { pageOf, placeIn } from './cursor.ts';
+import { demandDone, objectOf, type SendingContext } from './sending.ts';
+import { ok, serve } from './serve.ts';
+import { unlessKnown } from './tags.ts';
+
+export function nativeStacks(context: SendingContext): Router {
+  const { store, scopes } = context;
+  const router = Router();
+
+  /** Throws a Problem when there is none, or the caller may not see it. */
+  async function find(
+    params: { readonly scope: string; readonly dataflow: string },
+    permission: Permission,
+    request: Request,
+  ): Promise<StackRecord> {
+    const found = await demandStack(params, store);
+    demandPermitted(whoCalls(request), permission, await scopes.placeOf(found.scope));
+    return found;
+  }
+
+  serve(router, STACK_ROUTES.listStacks, async ({ query }, request) => {
+    const caller = whoCalls(request);
+    const listing = {
+      query: { collection: 'stacks', ...(query.scope === undefined ? {} : { prefix: `${query.scope}/` }) },
+      keep: (records: readonly StackRecord[]) => visible(caller, records, scopes),
+    } as const;
+    const found = await inOrder(listing, placeIn(query), query.limit + 1, store);
+    const { page, ...more } = pageOf(found, query, ({ stack }) => stack);
+    const stacks = await Promise.all(
+      page.map(async (record) => {
+        const { stack } = record;
+        const [units, lock] = await Promise.all([
+          listAll<UnitState>(store, { collection: 'units', prefix: `${stack}//` }),
+          readValue<LockRecord>(keys.lock(stack), store),
+        ]);
+        return entryOf(record, units.length, lock, store);
+      }),
+    );
+    return ok({ stacks, ...more });
+  });
+
+  serve(router, STACK_ROUTES.getStack, async ({ params, headers: asked }, request) => {
+    const found = await find(params, 'read-state', request);
+    return unlessKnown(await wholeOf(found, store), asked['if-none-match']);
+  });
+
+  serve(router, STACK_ROUTES.getStackHistory, async ({ params, query }, request) => {
+    const { stack, version } = await find(params, 'read', request);
+    return ok(await historyOf(stack, version, query.limit, store));
+  });
+
+  serve(router, STACK_ROUTES.getStackAudit, async ({ params, query }, request) => {
+    const { stack } = await find(params, 'read-state', request);
+    return ok(await auditOf(stack, query.limit, store));
+  });
+
+  serve(router, STACK_ROUTES.lockStack, async ({ params, raw, headers }, request) => {
+    const { scope, dataflow } = await find(params, 'read', request);
+    return demandDone(
+      { type: 'lock', data: { ...objectOf(raw), scope, dataflow }, headers },
+      request,
+      context,
+    );
+  });
+
+  serve(router, STACK_ROUTES.unlockStack, async ({ params, raw, headers }, request) => {
+    const { scope, dataflow } = await find(params, 'read', request);
+    return demandDone(
+      { type: 'unlock', data: { ...objectOf(raw), scope, dataflow }, headers },
+      request,
+      context,
+    );
+  });
+
+  return router;
+}

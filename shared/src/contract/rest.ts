@@ -1,0 +1,17 @@
+/**
+ * The director's HTTP API: one table of routes, each with the schemas of what it takes and what it answers. The
+ * director validates with them, and the OpenAPI document is printed from them.
+ */
+import { COMMAND_ROUTES } from './rest/commands.ts';
+import { DEPLOYMENT_ROUTES } from './rest/deployments.ts';
+import { OLDER_ROUTES, OWN_ROUTES } from './rest/older.ts';
+import type { Route } from './rest/route.ts';
+import { STACK_ROUTES } from './rest/stacks.ts';
+
+export const ROUTES = {
+  ...COMMAND_ROUTES,
+  ...DEPLOYMENT_ROUTES,
+  ...STACK_ROUTES,
+  ...OWN_ROUTES,
+  ...OLDER_ROUTES,
+} as const satisfies Record<string, Route>;
