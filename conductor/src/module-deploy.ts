@@ -61,7 +61,8 @@ function withAdvice(failure: Failure, { where }: ModuleDeployment): Failure {
     new Failure(message, { exitCode, fix: advice, cause: failure });
   // Other commands ask for an architecture.
   if (failure instanceof RunTimedOut && !('architecture' in where)) return advised(RUN_AGAIN);
-  const advice = fix ?? ADVICE.find(([text]) => message.includes(text))?.[1];
+  // What can be done from here says more than what the tool says.
+  const advice = ADVICE.find(([text]) => message.includes(text))?.[1] ?? fix;
   return advice === undefined ? failure : advised(advice);
 }
 
@@ -69,10 +70,6 @@ const ADVICE: readonly (readonly [string, string])[] = [
   [
     'No value for required variable',
     "give it one with --var KEY=VALUE; a secret in the director's environment, as TF_VAR_KEY",
-  ],
-  [
-    'Terraform cannot be started: there is no program',
-    'install Terraform 1.5 or newer where the director runs, or set TERRAFORM_BINARY there to where it is',
   ],
 ];
 

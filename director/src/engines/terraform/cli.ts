@@ -131,6 +131,6 @@ function isMissing(error: unknown): boolean {
 
 function missing(binary: string): CloudError {
   return new CloudError('precondition', `Terraform cannot be started: there is no program ${binary}`, {
-    fix: 'install Terraform 1.5 or newer where the director runs',
+    fix: 'install Terraform 1.5 or newer where the director runs, or set TERRAFORM_BINARY there to where it is',
   });
 }
