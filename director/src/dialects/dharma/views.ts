@@ -9,6 +9,7 @@ import type {
   LockRecord,
   StackRecord,
 } from '../../store/records.ts';
+import { plain } from '../plain.ts';
 import type { Statuses } from './resources.ts';
 
 type Status = 'pending' | 'planning' | 'applying' | 'completed' | 'failed' | 'rolled_back';
@@ -172,15 +173,6 @@ function outputsOf(states: Snapshot['states']): Record<string, unknown> {
       ]),
     ),
   );
-}
-
-function plain(value: string): unknown {
-  if (!/^[[{]/.test(value)) return value;
-  try {
-    return JSON.parse(value);
-  } catch {
-    return value;
-  }
 }
 
 export function uuidOf(text: string): string {

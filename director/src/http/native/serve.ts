@@ -4,9 +4,7 @@ import { Nothing } from '@service-director/shared/contract/rest/route.ts';
 import type { ProblemError } from '@service-director/shared/contract/rest/schemas.ts';
 import { type Request, type RequestHandler, type Response, type Router, text } from 'express';
 import type { z } from 'zod';
-import { whoCalls } from '../authenticate.ts';
 import { Problem } from '../problem.ts';
-import { together } from './together.ts';
 
 /** Where express looks for it: `/v1/deployments/:id`. */
 export function expressPath({ path }: Pick<Route, 'path'>): string {
@@ -30,22 +28,8 @@ export function serve<R extends Route>(
     send(response, await handle(read(route, request), request));
   };
   const path = expressPath(route);
-  if (route.method === 'get') router.get(path, sharing(route, handle));
+  if (route.method === 'get') router.get(path, answer);
   else router.post(path, readText, answer);
-}
-
-/** Who asks for the same at the same moment, with the same rights, shares the answer. */
-function sharing<R extends Route>(
-  route: R,
-  handle: (asked: Asked<R>, request: Request) => Promise<Reply<R>>,
-): RequestHandler {
-  const ask = together<Reply<R>>();
-  return async (request, response) => {
-    const asked = read(route, request);
-    const { params, query, headers } = asked;
-    const question = JSON.stringify([whoCalls(request), params, query, headers]);
-    send(response, await ask(question, () => handle(asked, request)));
-  };
 }
 
 /** 200. */
