@@ -43,6 +43,8 @@ export interface Options {
   readonly prior?: UnitState;
   /** What is applied; by default what is planned before. */
   readonly planned?: Change;
+  /** When it was changed last, where it is removed; milliseconds since 1970. */
+  readonly changedAt?: number;
   readonly context?: Partial<EngineContext>;
 }
 
@@ -151,8 +153,9 @@ export async function openBench({ propagationMs = 0 } = {}): Promise<Bench> {
       });
       return { ...rest, ...result, state: stateAfter(unit, result.outcome) };
     },
-    async destroy(unit, { context: more } = {}) {
-      const { result, ...rest } = await watched(more, (inner) => native.destroy(stateOf(unit), inner));
+    async destroy(unit, { context: more, changedAt } = {}) {
+      const state = { ...stateOf(unit), ...(changedAt === undefined ? {} : { changedAt }) };
+      const { result, ...rest } = await watched(more, (inner) => native.destroy(state, inner));
       return { ...rest, outcome: result };
     },
     call,

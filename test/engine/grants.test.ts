@@ -186,6 +186,20 @@ describe('beside those of others', () => {
     expect((await bench.destroy(unit)).outcome).toMatchObject({ status: 'done', change: { action: 'none' } });
   });
 
+  test('made a moment ago, they are gone with what they are on; a topic that does not show is looked for again', async () => {
+    const changedAt = Date.now();
+    const grants = grantsOn(`projects/${PROJECT}/topics/absent`, {
+      role: 'roles/pubsub.viewer',
+      member: 'user:ann@example.com',
+    });
+    expect((await bench.destroy(grants, { changedAt })).waits).toEqual([]);
+    const topic = unitOf('topic', { name: 'absent', labels: {}, messageRetentionDuration: '600s' });
+    const { waits, told, outcome } = await bench.destroy(topic, { changedAt });
+    expect(waits.length).toBeGreaterThan(0);
+    expect(told[0]).toContain('was made a moment ago and does not show');
+    expect(outcome.status).toBe('done');
+  });
+
   test('a role that does not exist is refused by Google, once', async () => {
     const path = await topic('odd', bench);
     const { outcome, calls } = await bench.apply(

@@ -91,7 +91,9 @@ export function engineOf(world: EngineWorld): Engine {
       if (kind.stays !== undefined) return { status: 'kept', because: kind.stays };
       const resource = kind.bind(spec, owner, { project: context.cloud.project, region: context.region });
       const patience = context.patience ? { patience: context.patience } : {};
-      const isYoung = context.clock.now() - (state.changedAt ?? 0) < SHOWS_WITHIN_MS;
+      // Grants leave nothing behind: where what they are on is gone, so are they, whoever removed it.
+      const isOnItsOwn = state.kind !== 'grants';
+      const isYoung = isOnItsOwn && context.clock.now() - (state.changedAt ?? 0) < SHOWS_WITHIN_MS;
       const goal: Goal = { id, want: 'absent', owner, mayReplace: false, isYoung, ...patience };
       return driveResource(goal, resource, context);
     },
