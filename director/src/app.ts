@@ -44,6 +44,7 @@ import { createLog, type Log } from './observability/log.ts';
 import { type Artifacts, artifactsIn, artifactsLater } from './store/artifacts.ts';
 import { ensureFileKey } from './store/file-key.ts';
 import { firestoreStore } from './store/firestore.ts';
+import { bringToForm } from './store/form.ts';
 import { isGone, thisHolder } from './store/holder.ts';
 import { openKeyring } from './store/keyring.ts';
 import type { DeploymentRecord } from './store/records.ts';
@@ -237,9 +238,6 @@ export async function startDirector(
       authenticate: authenticate({ ...config, roles: config.rules }),
       limit: limitRate({ clock, perMinute: config.ratePerMinute, callerOf }),
       routes: [
-        commandRoutes({ intake: taking, store, clock, scopes }),
-        deploymentRoutes({ store, scopes }),
-        stackRoutes({ store, scopes }),
         nativeRoutes({
           ...{ intake: taking, store, clock, scopes },
           stopping: stopping.signal,
@@ -247,6 +245,9 @@ export async function startDirector(
           newId: () => `http-${randomUUID()}`,
           version: version.version,
         }),
+        commandRoutes({ intake: taking, store, clock, scopes }),
+        deploymentRoutes({ store, scopes }),
+        stackRoutes({ store, scopes }),
         bundleRoutes({ artifacts }),
         ...(artifacts && webhooks
           ? [
@@ -339,6 +340,7 @@ async function openState(config: Config, cloud: Cloud, persist: Persist): Promis
   const keyring = stateKey === undefined ? undefined : openKeyring(stateKey, options);
   const plain = await persist('state', async () => openStore(config), mayPass);
   const store = await persist('state', () => openSealed(plain, keyring), mayPass);
+  await persist('state', () => bringToForm(store), mayPass);
   if (keyring) return { store, artifacts: artifactsIn(store) };
   return { store, artifacts: sealedBeside(config, plain) };
 }

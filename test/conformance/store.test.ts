@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileKey } from '@service-director/director/store/file-key.ts';
 import { type FirestoreOptions, firestoreStore } from '@service-director/director/store/firestore.ts';
-import { firestoreCalls } from '@service-director/director/store/firestore-client.ts';
+import { type FirestoreCalls, firestoreCalls } from '@service-director/director/store/firestore-client.ts';
+import { bringToForm } from '@service-director/director/store/form.ts';
 import type { Keyring } from '@service-director/director/store/keyring.ts';
 import { listAll } from '@service-director/director/store/list-all.ts';
 import { sealedStore } from '@service-director/director/store/sealed.ts';
@@ -16,6 +17,7 @@ import {
   type Query,
   type Store,
   StoreFailure,
+  timedPlace,
   type Write,
 } from '@service-director/director/store/store.ts';
 import { type Clock, seededRandom, systemClock, systemRandom } from '@service-director/shared/kit/clock.ts';
@@ -148,6 +150,14 @@ if (!('missing' in emulator)) {
       expect(await outcome).toEqual([{ status: 'fulfilled', value: undefined }]);
     }
 
+    /** Firestore itself, below the root. */
+    function openCalls(): { calls: FirestoreCalls; below: string } {
+      const database = 'projects/conformance/databases/(default)';
+      const calls = firestoreCalls({ project: 'conformance', database, emulator: running.endpoint });
+      onTestFinished(() => calls.close());
+      return { calls, below: `${database}/documents/directors/${root}` };
+    }
+
     const reaches = (id: string, version: number | undefined): Promise<void> =>
       vi.waitFor(async () => expect((await direct.get(key(id)))?.version).toBe(version), { timeout: 30_000 });
 
@@ -257,10 +267,7 @@ if (!('missing' in emulator)) {
     });
 
     test('the parts of a long document go with it', async () => {
-      const database = 'projects/conformance/databases/(default)';
-      const calls = firestoreCalls({ project: 'conformance', database, emulator: running.endpoint });
-      onTestFinished(() => calls.close());
-      const below = `${database}/documents/directors/${root}`;
+      const { calls, below } = openCalls();
       const everywhere = { from: [{ collectionId: 'parts', allDescendants: true }] };
       const parts = async (): Promise<number> => (await calls.query(below, everywhere)).length;
       await direct.commit([put('a', { noise: noise(1_600_000) }, 'absent')]);
@@ -280,11 +287,19 @@ if (!('missing' in emulator)) {
       );
     });
 
-    test('a condition on a field that has no index is a mistake, not an empty list', async () => {
-      const where = { field: 'requester', is: 'x' };
-      await expect(direct.list({ collection: 'commands', where })).rejects.toThrow(
-        'not indexed by requester',
-      );
+    test('what the first release wrote is listed by time once it was written anew', async () => {
+      const receivedAt = '2026-11-01T00:00:00.000Z';
+      await direct.commit([put('a', { receivedAt, status: 'odd' })]);
+      const byTime = { collection: 'commands', by: 'time' } as const;
+      const where = { field: 'status', is: 'odd' };
+      const { calls, below } = openCalls();
+      const [document] = await calls.query(below, { from: [{ collectionId: 'commands' }] });
+      const { by: _by, ...fields } = document?.fields ?? {};
+      await calls.write([{ update: { name: document?.name ?? null, fields } }]);
+      expect(await direct.list(byTime)).toEqual([]);
+      await bringToForm(direct);
+      expect(await direct.list(byTime)).toMatchObject([{ id: 'a', value: { receivedAt } }]);
+      expect(await direct.list({ ...byTime, where })).toHaveLength(1);
     });
   });
 }
@@ -428,6 +443,39 @@ function suite(title: string, start: () => Promise<Target>): void {
       expect(await ids({ where: odd, prefix: 'x/' })).toEqual(['x/1', 'x/3']);
       expect(await ids({ where: { field: 'status', is: true } })).toEqual(['b']);
       expect(await store.list({ collection: 'deployments' })).toEqual([]);
+    });
+
+    test('lists by time, and by id where the time is the same, of all or of those with a field', async () => {
+      const at = (hour: number) => `2026-11-0${hour}T00:00:00.000Z`;
+      await store.commit([
+        put('c', { receivedAt: at(1), status: 'odd' }),
+        put('b/2', { receivedAt: at(2), status: 'even' }),
+        put('b/1', { receivedAt: at(2), status: 'odd' }),
+        put('a', { receivedAt: at(3), status: 'odd' }),
+        put('timeless', { status: 'odd' }),
+      ]);
+      const by = 'time';
+      expect(await ids({ by })).toEqual(['c', 'b/1', 'b/2', 'a']);
+      expect(await ids({ by, order: 'descending', limit: 3 })).toEqual(['a', 'b/2', 'b/1']);
+      expect(await ids({ by, after: timedPlace(at(2), 'b/1') })).toEqual(['b/2', 'a']);
+      expect(await ids({ by, after: timedPlace(at(2), 'b/2'), order: 'descending' })).toEqual(['b/1', 'c']);
+      expect(await ids({ by, prefix: '2026-11-02' })).toEqual(['b/1', 'b/2']);
+      const where = { field: 'status', is: 'odd' };
+      expect(await ids({ by, where })).toEqual(['c', 'b/1', 'a']);
+      expect(await ids({ by, where, order: 'descending', limit: 2 })).toEqual(['a', 'b/1']);
+      expect(await ids({ by, where, order: 'descending', after: timedPlace(at(2), 'b/2') })).toEqual([
+        'b/1',
+        'c',
+      ]);
+      expect(await ids({ where })).toEqual(['a', 'b/1', 'c', 'timeless']);
+      await store.commit([put('b/1', { receivedAt: at(2), status: 'even' }), remove('c')]);
+      expect(await ids({ by, where })).toEqual(['a']);
+      await expect(store.list({ collection: 'units', by })).rejects.toThrow('units have no time');
+    });
+
+    test('a condition on a field that has no index is a mistake, not an empty list', async () => {
+      const where = { field: 'requester', is: 'x' };
+      await expect(store.list({ collection: 'commands', where })).rejects.toThrow('not indexed by requester');
     });
 
     test('a list follows what is written', async () => {

@@ -132,7 +132,7 @@ describe('deployments', () => {
     }
   });
 
-  test('by id, a page costs what a page costs', async () => {
+  test('a page costs what a page costs, and nothing while nobody has written', async () => {
     const { store } = director;
     const value = (await store.get<DeploymentRecord>(keys.deployment('many.a.flow')))?.value;
     if (!value) throw new Error('It is not there');
@@ -147,9 +147,17 @@ describe('deployments', () => {
       if (query.collection === 'deployments') read.push(rows.length);
       return rows;
     };
-    const first = await director.get('/v1/deployments?sort=id&limit=10');
-    await director.get(`/v1/deployments?sort=id&limit=10&cursor=${first.body.next}`);
-    expect(read).toEqual([100, 100]);
+    for (const sort of ['id', '-created_at']) {
+      const first = await director.get(`/v1/deployments?sort=${sort}&limit=10`);
+      await director.get(`/v1/deployments?sort=${sort}&limit=10&cursor=${first.body.next}`);
+      expect(await director.get(`/v1/deployments?sort=${sort}&limit=10`)).toMatchObject({ body: first.body });
+      expect(read.splice(0)).toEqual([11, 11]);
+      await store.commit([
+        { type: 'put', key: keys.deployment('zz.0000'), value: { ...value, id: 'zz.0000' }, if: 'any' },
+      ]);
+      await director.get(`/v1/deployments?sort=${sort}&limit=10`);
+      expect(read.splice(0)).toEqual([11]);
+    }
     store.list = list;
     await store.commit(ids.map((id) => ({ type: 'delete', key: keys.deployment(id), if: 'any' })));
   });

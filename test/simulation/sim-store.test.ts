@@ -51,6 +51,7 @@ const IDS = [
   'a/\u{1f600}',
   'a/\u{fffd}',
 ];
+const TIMES = ['2026-11-01T00:00:00.000Z', '2026-11-02T00:00:00.000Z', '2026-11-02T00:00:00.001Z'];
 const VALUES: readonly unknown[] = ['odd', 'even', '', true, false, 1, 0, null, ['odd'], { a: 1 }, '["odd"]'];
 
 function drawing(random: Random) {
@@ -65,17 +66,19 @@ function drawing(random: Random) {
     if (type === 'check') return { type, key: at, if: own === 'any' ? 'absent' : own };
     if (type === 'delete') return { type, key: at, if: own };
     const value = { status: one(VALUES), n: Math.floor(random() * 100), unset: undefined, deep: [{ x: [] }] };
-    return { type, key: at, value: random() < 0.2 ? {} : value, if: own };
+    const timed = random() < 0.7 ? { ...value, receivedAt: one(TIMES), createdAt: one(TIMES) } : value;
+    return { type, key: at, value: random() < 0.2 ? {} : timed, if: own };
   }
 
   function query(): Query {
     return {
       collection: collection(),
-      ...(random() < 0.5 ? { prefix: one(['', 'a', 'a/', 'a/1', 'é', 'z', '\u{1f600}']) } : {}),
+      ...(random() < 0.5 ? { prefix: one(['', 'a', 'a/', 'a/1', 'é', 'z', '\u{1f600}', '2026']) } : {}),
       ...(random() < 0.4
         ? { where: { field: 'status', is: one(['odd', 'even', '', true, false, '["odd"]', '1']) } }
         : {}),
-      ...(random() < 0.4 ? { after: one([...IDS, 'a/1x', 'zz']) } : {}),
+      ...(random() < 0.4 ? { by: 'time' as const } : {}),
+      ...(random() < 0.4 ? { after: one([...IDS, 'a/1x', 'zz', ...TIMES, `${TIMES[1]}/a`]) } : {}),
       ...(random() < 0.5 ? { order: one(['ascending', 'descending'] as const) } : {}),
       ...(random() < 0.4 ? { limit: one([0, 1, 2, 100]) } : {}),
     };

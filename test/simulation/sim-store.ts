@@ -17,6 +17,8 @@ import {
   type Store,
   type Stored,
   StoreFailure,
+  timedPlace,
+  timeField,
   type Write,
 } from '@service-director/director/store/store.ts';
 import { digest } from './digest.ts';
@@ -113,16 +115,19 @@ export function simDatabase(sim: Simulation): SimDatabase {
   }
 
   /** The ids that may be meant, in the order asked for. */
-  function rangeOf({ collection, prefix, after, order = 'ascending' }: Query): string[] {
-    const { ids } = tableOf(collection);
-    const from = prefix === undefined ? 0 : placeOf(ids, prefix);
-    const to = prefix === undefined ? ids.length : placeOf(ids, `${prefix}\u{10ffff}`);
-    const range = ids.slice(from, to);
+  function rangeOf({ collection, by, prefix, after, order = 'ascending' }: Query): string[] {
+    const table = tableOf(collection);
+    const byTime = by === 'time' ? timedPlaces(collection, table) : undefined;
+    const places = byTime ? [...byTime.keys()] : table.ids;
+    const from = prefix === undefined ? 0 : placeOf(places, prefix);
+    const to = prefix === undefined ? places.length : placeOf(places, `${prefix}\u{10ffff}`);
+    const range = places.slice(from, to);
     if (order === 'descending') range.reverse();
-    if (after === undefined) return range;
-    return range.filter((id) =>
-      order === 'descending' ? compareIds(id, after) < 0 : compareIds(id, after) > 0,
-    );
+    const meant = range.filter((place) => {
+      if (after === undefined) return true;
+      return order === 'descending' ? compareIds(place, after) < 0 : compareIds(place, after) > 0;
+    });
+    return byTime ? meant.map((place) => byTime.get(place) ?? '') : meant;
   }
 
   /** All or nothing; `prepared` are the writes as they were asked for, before anybody could change them. */
@@ -242,9 +247,21 @@ function aboutWrite({ type, key, if: condition }: Write): string {
   return `${type} ${key.collection}/${key.id} if ${condition}`;
 }
 
-function aboutQuery({ collection, prefix = '', where, after = '' }: Query): string {
+function aboutQuery({ collection, prefix = '', where, by, after = '' }: Query): string {
+  const order = by === 'time' ? ' by time' : '';
   const field = where ? ` ${where.field}=${where.is}` : '';
-  return `${collection}/${prefix}*${field}${after === '' ? '' : ` after ${after}`}`;
+  return `${collection}/${prefix}*${field}${order}${after === '' ? '' : ` after ${after}`}`;
+}
+
+/** The ids by their places in time, in that order. */
+function timedPlaces(collection: Collection, { documents }: Table): Map<string, string> {
+  const field = timeField(collection);
+  if (field === undefined) throw new Error(`${collection} have no time`);
+  const places = [...documents].flatMap(([id, document]): [string, string][] => {
+    const time = columnOf(document, field);
+    return time === undefined || time === null ? [] : [[timedPlace(String(time), id), id]];
+  });
+  return new Map(places.sort(([a], [b]) => compareIds(a, b)));
 }
 
 /** The place of the id, or where it would be put. */

@@ -4,6 +4,7 @@ import { listAll } from '../store/list-all.ts';
 import {
   type CommandRecord,
   type DeploymentRecord,
+  isEnded,
   type JournalEntry,
   keys,
   type LockRecord,
@@ -20,6 +21,11 @@ export async function surroundingsOf(stack: StackId, store: Store): Promise<Surr
     listAll<QueueRecord>(store, { collection: 'queue', prefix: `${stack}//` }),
   ]);
   return { stack: record, lock, queue: queue.map(({ value }) => value) };
+}
+
+/** What decides when it has its turn: of what has ended, nothing does. */
+export async function aroundOf({ stack, status }: DeploymentRecord, store: Store): Promise<Surroundings> {
+  return isEnded(status) ? { stack: undefined, lock: undefined, queue: [] } : surroundingsOf(stack, store);
 }
 
 /** The deployment that has the lease, with its journal. */

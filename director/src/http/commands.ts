@@ -9,10 +9,11 @@ import type { Intake } from '../commands/intake.ts';
 import { journalOf, readValue } from '../deployments/reading.ts';
 import { reportOf } from '../deployments/report.ts';
 import { type CommandRecord, type DeploymentRecord, keys } from '../store/records.ts';
-import type { Store } from '../store/store.ts';
+import { type Store, timedPlace } from '../store/store.ts';
 import { callerOf, whoCalls } from './authenticate.ts';
 import { demand, demandIncoming, maySeeCommand, type Scopes } from './demand.ts';
 import { limitDepth, MOST_DEPTH } from './limits.ts';
+import { NEWEST_FIRST } from './listing.ts';
 import { Problem } from './problem.ts';
 import { queryOf } from './query.ts';
 
@@ -68,7 +69,7 @@ export function commandRoutes({
     const after = queryOf(request, 'after');
     const rows = await store.list<CommandRecord>({
       collection: 'commands',
-      order: 'descending',
+      ...NEWEST_FIRST,
       limit: PAGE,
       ...(correlation === undefined ? {} : { where: { field: 'correlationId', is: correlation } }),
       ...(after === undefined ? {} : { after }),
@@ -77,11 +78,9 @@ export function commandRoutes({
     const seen = await Promise.all(
       rows.map(async ({ value }) => ((await maySeeCommand(caller, value, scopes)) ? [value] : [])),
     );
-    const commands = seen
-      .flat()
-      .map(briefOf)
-      .sort((a, b) => (a.received_at < b.received_at ? 1 : -1));
-    response.json({ commands, ...(rows.length === PAGE ? { next: rows.at(-1)?.id } : {}) });
+    const last = rows.length === PAGE ? rows.at(-1) : undefined;
+    const next = last && timedPlace(last.value.receivedAt, last.id);
+    response.json({ commands: seen.flat().map(briefOf), ...(next === undefined ? {} : { next }) });
   });
 
   router.get('/commands/:id', async (request, response) => {

@@ -5,17 +5,16 @@ import type {
   DeploymentDetail,
   DeploymentPage,
 } from '@service-director/shared/contract/state.ts';
-import type { StackId } from '@service-director/shared/model/unit.ts';
 import { type Request, Router } from 'express';
 import type { z } from 'zod';
-import { journalOf, readValue, surroundingsOf, withRequester } from '../deployments/reading.ts';
+import { aroundOf, journalOf, readValue, withRequester } from '../deployments/reading.ts';
 import { reportOf } from '../deployments/report.ts';
-import { briefOf, type Surroundings } from '../deployments/views.ts';
+import { briefOf } from '../deployments/views.ts';
 import { type CommandRecord, type DeploymentRecord, keys } from '../store/records.ts';
-import type { Store } from '../store/store.ts';
+import { type Store, timedPlace } from '../store/store.ts';
 import { whoCalls } from './authenticate.ts';
 import { demand, type Scopes, visible } from './demand.ts';
-import { type Listing, newest } from './listing.ts';
+import { behind, type Listing, NEWEST_FIRST } from './listing.ts';
 import { Problem } from './problem.ts';
 import { limitOf, queryOf } from './query.ts';
 import { demandPermitted } from './roles.ts';
@@ -34,11 +33,11 @@ export function deploymentRoutes({ store, scopes }: { store: Store; scopes: Scop
     const fitting = fittingTo(wanted);
     const caller = whoCalls(request);
     const listing: Listing<DeploymentRecord> = {
-      query: queryFor(wanted),
+      query: { ...queryFor(wanted), ...NEWEST_FIRST },
       keep: async (records) => visible(caller, await fitting(records), scopes),
       placeOf,
     };
-    const found = await newest<DeploymentRecord>(listing, wanted.after, limit + 1, store);
+    const found = await behind(listing, wanted.after, limit + 1, store);
     const page = found.slice(0, limit);
     const last = found.length > limit ? page.at(-1) : undefined;
     const answer: z.output<typeof DeploymentPage> = {
@@ -60,7 +59,7 @@ export function deploymentRoutes({ store, scopes }: { store: Store; scopes: Scop
 /** All that is known of one. */
 export async function detailOf(found: DeploymentRecord, store: Store): Promise<DeploymentDetail> {
   const record = await withRequester(found, store);
-  const [around, events] = await Promise.all([surroundingsOf(record.stack, store), journalOf(record, store)]);
+  const [around, events] = await Promise.all([aroundOf(record, store), journalOf(record, store)]);
   return { ...briefOf(record, around), report: reportOf(record), events };
 }
 
@@ -96,7 +95,7 @@ function fittingTo({ stack, status }: Wanted): Listing<DeploymentRecord>['keep']
 
 /** Where it stands in the list: later ones sort behind, and no two are in one place. */
 export function placeOf({ createdAt, id }: DeploymentRecord): string {
-  return `${createdAt}/${id}`;
+  return timedPlace(createdAt, id);
 }
 
 /** The one condition that the store looks up; a stack has fewer deployments than a status. */
@@ -110,13 +109,8 @@ export async function briefsOf(
   records: readonly DeploymentRecord[],
   store: Store,
 ): Promise<DeploymentBrief[]> {
-  const around = new Map<StackId, Promise<Surroundings>>();
   return Promise.all(
-    records.map(async (record) => {
-      const mine = around.get(record.stack) ?? surroundingsOf(record.stack, store);
-      around.set(record.stack, mine);
-      return briefOf(await withRequester(record, store), await mine);
-    }),
+    records.map(async (record) => briefOf(await withRequester(record, store), await aroundOf(record, store))),
   );
 }
 

@@ -3,7 +3,8 @@
  *
  *     directors/<root>/<collection>/<name>
  *       id        its id as it is: every list without a condition walks the index of this field
- *       by        for each field in INDEXED one sort key, `"<value>" <id>`: every list with a condition walks one of these
+ *       by        the sort keys of all other lists: `time` is the place by time; for each field in INDEXED
+ *                 `<field>` is `"<value>" <id>` and `<field>_time` is `"<value>" <place by time>`
  *       version   how many times it was written
  *       commits   the newest commits that wrote it, newest first
  *       json      the value; or `packed`, the same deflated, where it is long
@@ -17,7 +18,7 @@
 import { promisify } from 'node:util';
 import { deflateRaw, inflateRaw } from 'node:zlib';
 import type { Document, StructuredQuery } from './firestore-client.ts';
-import { INDEXED, type Key, type Query, type Stored, TooLarge } from './store.ts';
+import { INDEXED, type Key, type Query, type Stored, TooLarge, timedPlace, timeField } from './store.ts';
 
 export type Fields = NonNullable<Document['fields']>;
 type Bound = readonly ['LESS_THAN' | 'GREATER_THAN' | 'GREATER_THAN_OR_EQUAL', string];
@@ -139,12 +140,14 @@ export function partName(name: string, commit: string, number: number): string {
 
 /** The query that lists what is asked for. */
 export function structuredQuery(
-  { collection, prefix = '', where, after, order }: Query,
+  { collection, prefix = '', where, by, after, order }: Query,
   limit: number,
 ): StructuredQuery {
   if (where && !indexedFields(collection).includes(where.field))
     throw new Error(`${collection} are not indexed by ${where.field}`);
-  const fieldPath = where ? `by.${where.field}` : 'id';
+  if (by === 'time' && timeField(collection) === undefined) throw new Error(`${collection} have no time`);
+  const path = [...(where ? [where.field] : []), ...(by === 'time' ? ['time'] : [])].join('_');
+  const fieldPath = path === '' ? 'id' : `by.${path}`;
   const start = where ? sortKey(where.is, '') : '';
   const descending = order === 'descending';
   const bounds: Bound[] = [];
@@ -164,17 +167,22 @@ export function structuredQuery(
 
 function sortKeysOf({ collection, id }: Key, value: object): Record<string, string> {
   const fields = new Map<string, unknown>(Object.entries(value));
+  const time = fields.get(timeField(collection) ?? '');
+  const place = typeof time === 'string' ? timedPlace(time, id) : undefined;
   const keys: Record<string, string> = {};
+  if (place !== undefined) keys.time = place;
   for (const field of indexedFields(collection)) {
     const is = fields.get(field);
-    if (typeof is === 'string' || typeof is === 'boolean') keys[field] = sortKey(is, id);
+    if (typeof is !== 'string' && typeof is !== 'boolean') continue;
+    keys[field] = sortKey(is, id);
+    if (place !== undefined) keys[`${field}_time`] = sortKey(is, place);
   }
   return keys;
 }
 
 /** No value as JSON is the beginning of another, so no two values share a range. */
-function sortKey(is: string | boolean, id: string): string {
-  return `${JSON.stringify(is)} ${id}`;
+function sortKey(is: string | boolean, place: string): string {
+  return `${JSON.stringify(is)} ${place}`;
 }
 
 function indexedFields(collection: Query['collection']): readonly string[] {

@@ -1,7 +1,10 @@
 import type { Query, Store, Stored } from './store.ts';
 
-/** Every document that the query means, page by page. */
-export async function listAll<T>(store: Store, query: Omit<Query, 'limit' | 'after'>): Promise<Stored<T>[]> {
+/** Every document that the query means, page by page, by id. */
+export async function listAll<T>(
+  store: Store,
+  query: Omit<Query, 'limit' | 'after' | 'by'>,
+): Promise<Stored<T>[]> {
   const all: Stored<T>[] = [];
   for (;;) {
     const last = all.at(-1)?.id;

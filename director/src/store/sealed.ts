@@ -27,6 +27,7 @@ import {
   type Store,
   type Stored,
   StoreFailure,
+  timeField,
   Unopenable,
   type Write,
 } from './store.ts';
@@ -133,6 +134,7 @@ export function sealedStore(
       await store.commit(await Promise.all(writes.map(sealWrite)), durability);
     },
 
+    generation: () => store.generation?.(),
     close: () => store.close(),
   };
 }
@@ -158,12 +160,13 @@ function about({ collection, id }: Key, form: string, copies: object): string {
   return JSON.stringify([collection, id, form, fields]);
 }
 
-/** The fields that queries ask for. */
+/** The fields that queries ask for, or sort by. */
 function copiesOf(collection: Collection, value: object): Record<string, string | boolean> {
   const indexed: Partial<Record<Collection, readonly string[]>> = INDEXED;
   const fields = new Map<string, unknown>(Object.entries(value));
   const copies: Record<string, string | boolean> = {};
-  for (const name of indexed[collection] ?? []) {
+  const time = timeField(collection);
+  for (const name of [...(indexed[collection] ?? []), ...(time === undefined ? [] : [time])]) {
     const is = fields.get(name);
     if (typeof is === 'string' || typeof is === 'boolean') copies[name] = is;
   }

@@ -1,7 +1,7 @@
 /** The embedded store: one SQLite file, durable at every commit. For a laptop, for tests, and for a single small director. */
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import {
   Conflict,
   type Durability,
@@ -11,6 +11,8 @@ import {
   type Store,
   type Stored,
   StoreFailure,
+  TIMED,
+  timeField,
   type Write,
 } from './store.ts';
 
@@ -51,6 +53,18 @@ export function sqliteStore({ path, mostBytes }: SqliteOptions): Store {
     if (!holds) throw new Conflict(key);
   }
 
+  /** By their texts, of which there are few: one for each form of a question. */
+  const listings = new Map<string, StatementSync>();
+  function listing(text: string): StatementSync {
+    const known = listings.get(text) ?? db.prepare(text);
+    listings.set(text, known);
+    return known;
+  }
+
+  /** Tells of the commits of others; ours are counted. */
+  const othersVersion = db.prepare('PRAGMA data_version');
+  let commits = 0;
+
   let synced: Durability = 'now';
   /** The log of writes is a prefix of all that was written: the next commit that is synced takes with it those that were not. */
   function sync(durability: Durability): void {
@@ -74,7 +88,7 @@ export function sqliteStore({ path, mostBytes }: SqliteOptions): Store {
 
     async list<T>(query: Query) {
       const { text, values } = statementOf(query);
-      const rows = reading(() => db.prepare(text).all(...values));
+      const rows = reading(() => listing(text).all(...values));
       return rows.map((row) => stored<T>(String(row.id), row));
     },
 
@@ -89,11 +103,14 @@ export function sqliteStore({ path, mostBytes }: SqliteOptions): Store {
       try {
         for (const change of writes) write(change);
         db.exec('COMMIT');
+        commits++;
       } catch (error) {
         if (db.isTransaction) db.exec('ROLLBACK');
         throw error instanceof Conflict ? error : failure('written', error);
       }
     },
+
+    generation: () => `${reading(() => othersVersion.get()?.data_version)}.${commits}`,
 
     async close() {
       db.close();
@@ -101,7 +118,33 @@ export function sqliteStore({ path, mostBytes }: SqliteOptions): Store {
   };
 }
 
-/** Its settings, its table, and the indexes for the fields that queries ask for. */
+/** The column of a field. */
+function fieldText(field: string): string {
+  return `json_extract(json, '$.${field}')`;
+}
+
+/** The column of the place by time. */
+function timeText(field: string): string {
+  return `${fieldText(field)} || '/' || id`;
+}
+
+/** By name, which begins with the collection. Each write of a document writes all of its indexes: there is one for each question. */
+const INDEXES: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(TIMED).flatMap(([collection, time]) => [
+    [`${collection}_by_time`, timeText(time)],
+    ...INDEXED[collection as keyof typeof INDEXED].map((field) => [
+      `${collection}_${field}_by_time`,
+      `${fieldText(field)}, ${timeText(time)}`,
+    ]),
+  ]),
+);
+
+/** Of files of the first release: without the time. */
+const FORMER_INDEXES: readonly string[] = Object.entries(INDEXED).flatMap(([collection, fields]) =>
+  fields.map((field) => `${collection}_${field}`),
+);
+
+/** Its settings, its table, and the indexes for what queries ask for. */
 function prepareFile(db: DatabaseSync, mostBytes: number | undefined): void {
   db.exec(`
     PRAGMA busy_timeout = ${BUSY_MS};
@@ -115,14 +158,11 @@ function prepareFile(db: DatabaseSync, mostBytes: number | undefined): void {
       PRIMARY KEY (collection, id)
     ) WITHOUT ROWID;
   `);
-  for (const [collection, fields] of Object.entries(INDEXED)) {
-    for (const field of fields) {
-      db.exec(`
-        CREATE INDEX IF NOT EXISTS ${collection}_${field} ON documents (json_extract(json, '$.${field}'), id)
-        WHERE collection = '${collection}';
-      `);
-    }
+  for (const [name, text] of Object.entries(INDEXES)) {
+    const [collection] = name.split('_');
+    db.exec(`CREATE INDEX IF NOT EXISTS ${name} ON documents (${text}) WHERE collection = '${collection}'`);
   }
+  for (const name of FORMER_INDEXES) db.exec(`DROP INDEX IF EXISTS ${name}`);
   if (mostBytes !== undefined) {
     const { page_size } = db.prepare('PRAGMA page_size').get() as { page_size: number };
     db.exec(`PRAGMA max_page_count = ${Math.ceil(mostBytes / page_size)}`);
@@ -141,33 +181,46 @@ function stored<T>(id: string, row: Record<string, unknown>): Stored<T> {
   return { id, value: JSON.parse(String(row.json)) as T, version: Number(row.version) };
 }
 
-function statementOf({
-  collection,
-  prefix,
-  where,
-  after,
-  order = 'ascending',
-  limit = DEFAULT_LIMIT,
-}: Query) {
+function statementOf(query: Query) {
+  const { collection, prefix, where, after, order = 'ascending', limit = DEFAULT_LIMIT } = query;
+  const place = placeText(query);
   const descending = order === 'descending';
   // The collection is written out, not bound: only so SQLite sees that the partial index serves.
   const conditions = [`collection = '${collection}'`];
   const values: SQLInputValue[] = [];
   if (where) {
-    conditions.push(`json_extract(json, '$.${where.field}') = ?`);
+    conditions.push(`${fieldText(where.field)} = ?`);
     values.push(typeof where.is === 'boolean' ? Number(where.is) : where.is);
   }
   if (prefix !== undefined) {
-    conditions.push('id >= ? AND id < ?');
+    conditions.push(`${place} >= ? AND ${place} < ?`);
     values.push(prefix, `${prefix}\u{10ffff}`);
   }
   if (after !== undefined) {
-    conditions.push(descending ? 'id < ?' : 'id > ?');
+    conditions.push(`${place} ${descending ? '<' : '>'} ?`);
     values.push(after);
   }
+  if (query.by === 'time') conditions.push(`${place} IS NOT NULL`);
   const direction = descending ? 'DESC' : 'ASC';
-  const text = `SELECT id, version, json FROM documents WHERE ${conditions.join(' AND ')} ORDER BY id ${direction} LIMIT ${limit}`;
+  const text = `SELECT id, version, json FROM documents ${hintOf(query)} WHERE ${conditions.join(' AND ')} ORDER BY ${place} ${direction} LIMIT ?`;
+  values.push(limit);
   return { text, values };
+}
+
+/** Said, not left to SQLite: without statistics it walks the whole collection in the order of ids. */
+function hintOf({ collection, where, by }: Query): string {
+  if (!where && by !== 'time') return '';
+  const name = where ? `${collection}_${where.field}_by_time` : `${collection}_by_time`;
+  if (!(name in INDEXES)) throw new Error(`${collection} are not indexed by ${where?.field ?? 'time'}`);
+  return `INDEXED BY ${name}`;
+}
+
+/** The column that makes the place. */
+function placeText({ collection, by }: Query): string {
+  if (by !== 'time') return 'id';
+  const time = timeField(collection);
+  if (time === undefined) throw new Error(`${collection} have no time`);
+  return `(${timeText(time)})`;
 }
 
 function reading<T>(read: () => T): T {

@@ -26,6 +26,7 @@ export type Collection =
   | 'queue'
   | 'shares'
   | 'stacks'
+  | 'store'
   | 'units'
   | 'versions'
   | 'webhooks';
@@ -48,13 +49,15 @@ export type Write =
 
 export interface Query {
   readonly collection: Collection;
-  /** Only ids that begin so. */
-  readonly prefix?: string;
   /** Only documents whose field has this value; the field must be in INDEXED. */
   readonly where?: { readonly field: string; readonly is: string | boolean };
-  /** Only ids after this one, in the order asked for. */
+  /** What makes the place of a document in the list: its id, or its time (`timedPlace`), for collections that are in TIMED. Default id. */
+  readonly by?: 'id' | 'time';
+  /** Only places that begin so. */
+  readonly prefix?: string;
+  /** Only places after this one, in the order asked for. */
   readonly after?: string;
-  /** By id. Default ascending. */
+  /** By place. Default ascending. */
   readonly order?: 'ascending' | 'descending';
   /** Default 1,000. */
   readonly limit?: number;
@@ -65,6 +68,23 @@ export const INDEXED = {
   commands: ['status', 'correlationId'],
   deployments: ['status', 'stack', 'command'],
 } as const satisfies Partial<Record<Collection, readonly string[]>>;
+
+/** The field with the time of a document, an ISO text that never changes. What lacks it is in no list by time. */
+export const TIMED = {
+  commands: 'receivedAt',
+  deployments: 'createdAt',
+} as const satisfies Partial<Record<Collection, string>>;
+
+/** Where a document stands in a list by time: later ones sort behind, and no two are in one place. */
+export function timedPlace(time: string, id: string): string {
+  return `${time}/${id}`;
+}
+
+/** Undefined for a collection that is not in TIMED. */
+export function timeField(collection: Collection): string | undefined {
+  const timed: Partial<Record<Collection, string>> = TIMED;
+  return timed[collection];
+}
 
 /**
  * When a commit must outlive the machine: `now`, before it resolves; `soon`, with the next that must. What is lost with
@@ -77,6 +97,8 @@ export interface Store {
   list<T>(query: Query): Promise<Stored<T>[]>;
   /** All writes or none. Rejects with Conflict when a condition does not hold, with StoreFailure when it cannot write. */
   commit(writes: readonly Write[], durability?: Durability): Promise<void>;
+  /** Another text after each commit of anybody's. Undefined, or absent, where that would take asking over a network. */
+  generation?(): string | undefined;
   close(): Promise<void>;
 }
 

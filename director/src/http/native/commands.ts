@@ -4,11 +4,11 @@ import { COMMAND_ROUTES } from '@service-director/shared/contract/rest/commands.
 import { Router } from 'express';
 import { readValue } from '../../deployments/reading.ts';
 import { type CommandRecord, keys } from '../../store/records.ts';
-import type { Query } from '../../store/store.ts';
+import { type Query, timedPlace } from '../../store/store.ts';
 import { whoCalls } from '../authenticate.ts';
 import { briefOf, detailOf } from '../commands.ts';
 import { maySeeCommand } from '../demand.ts';
-import { inOrder, type Listing, newest } from '../listing.ts';
+import { behind, type Listing, NEWEST_FIRST } from '../listing.ts';
 import { Problem } from '../problem.ts';
 import { type Caller, demandPermitted } from '../roles.ts';
 import { pageOf, placeIn } from './cursor.ts';
@@ -48,8 +48,8 @@ export function nativeCommands(context: SendingContext): Router {
     const { status, correlation_id, sort, limit } = query;
     const caller = whoCalls(request);
     const listing: Listing<CommandRecord> = {
-      query: queryFor(status, correlation_id),
-      placeOf: sort === 'id' ? ({ id }) => id : ({ receivedAt, id }) => `${receivedAt}/${id}`,
+      query: { ...queryFor(status, correlation_id), ...(sort === 'id' ? {} : NEWEST_FIRST) },
+      placeOf: sort === 'id' ? ({ id }) => id : ({ receivedAt, id }) => timedPlace(receivedAt, id),
       async keep(records) {
         const fitting = records.filter(
           (record) =>
@@ -59,8 +59,7 @@ export function nativeCommands(context: SendingContext): Router {
         return seenBy(caller, fitting);
       },
     };
-    const find = sort === 'id' ? inOrder<CommandRecord> : newest<CommandRecord>;
-    const found = await find(listing, placeIn(query), limit + 1, store);
+    const found = await behind(listing, placeIn(query), limit + 1, store);
     const { page, ...more } = pageOf(found, query, listing.placeOf);
     return ok({ commands: page.map(briefOf), ...more });
   });

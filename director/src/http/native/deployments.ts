@@ -1,5 +1,6 @@
 /** Deployments under /v1: listed, read, and told what to do. */
 import { DEPLOYMENT_ROUTES } from '@service-director/shared/contract/rest/deployments.ts';
+import type { Asked } from '@service-director/shared/contract/rest/route.ts';
 import type { DecisionHeaders } from '@service-director/shared/contract/rest/schemas.ts';
 import { type Request, Router } from 'express';
 import { readValue } from '../../deployments/reading.ts';
@@ -7,10 +8,11 @@ import { type CommandRecord, type DeploymentRecord, keys } from '../../store/rec
 import { whoCalls } from '../authenticate.ts';
 import { visible } from '../demand.ts';
 import { briefsOf, demandDeployment, detailOf, placeOf, queryFor } from '../deployments.ts';
-import { inOrder, type Listing, newest } from '../listing.ts';
+import { behind, type Listing, NEWEST_FIRST } from '../listing.ts';
 import { Problem } from '../problem.ts';
 import { demandPermitted } from '../roles.ts';
 import { pageOf, placeIn } from './cursor.ts';
+import { recentAnswers } from './recent.ts';
 import { demandDone, type Letter, objectOf, type SendingContext, type Sent } from './sending.ts';
 import { ok, serve } from './serve.ts';
 import { etagOf, matches, unlessKnown } from './tags.ts';
@@ -18,12 +20,16 @@ import { etagOf, matches, unlessKnown } from './tags.ts';
 export function nativeDeployments(context: SendingContext): Router {
   const { store, scopes } = context;
   const router = Router();
+  const recent = recentAnswers(store);
 
-  serve(router, DEPLOYMENT_ROUTES.listDeployments, async ({ query }, request) => {
+  serve(router, DEPLOYMENT_ROUTES.listDeployments, list, recent);
+  serve(router, DEPLOYMENT_ROUTES.getDeployment, get, recent);
+
+  async function list({ query }: Asked<typeof DEPLOYMENT_ROUTES.listDeployments>, request: Request) {
     const { stack, scope, status, operation, sort, limit } = query;
     const caller = whoCalls(request);
     const listing: Listing<DeploymentRecord> = {
-      query: queryFor({ stack, status }),
+      query: { ...queryFor({ stack, status }), ...(sort === 'id' ? {} : NEWEST_FIRST) },
       placeOf: sort === 'id' ? ({ id }) => id : placeOf,
       async keep(records) {
         const fitting = records.filter(
@@ -36,17 +42,17 @@ export function nativeDeployments(context: SendingContext): Router {
         return visible(caller, fitting, scopes);
       },
     };
-    const find = sort === 'id' ? inOrder<DeploymentRecord> : newest<DeploymentRecord>;
-    const found = await find(listing, placeIn(query), limit + 1, store);
+    const found = await behind(listing, placeIn(query), limit + 1, store);
     const { page, ...more } = pageOf(found, query, listing.placeOf);
     return ok({ deployments: await briefsOf(page, store), ...more });
-  });
+  }
 
-  serve(router, DEPLOYMENT_ROUTES.getDeployment, async ({ params: { id }, headers: asked }, request) => {
+  async function get(asked: Asked<typeof DEPLOYMENT_ROUTES.getDeployment>, request: Request) {
+    const { id } = asked.params;
     const record = await demandDeployment(id, store);
     demandPermitted(whoCalls(request), 'read', await scopes.placeOf(record.scope));
-    return unlessKnown(await detailOf(record, store), asked['if-none-match']);
-  });
+    return unlessKnown(await detailOf(record, store), asked.headers['if-none-match']);
+  }
 
   serve(router, DEPLOYMENT_ROUTES.cancelDeployment, ({ params: { id }, raw, headers }, request) =>
     actOn(id, { headers, data: { ...objectOf(raw), deployment: id }, type: 'cancel' }, headers, request),

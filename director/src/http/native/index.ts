@@ -41,8 +41,8 @@ export function nativeRoutes(context: NativeContext): Router {
   const speaking = streams({ clock, limits: streaming, stopping });
   const router = Router();
   router.use(
-    nativeCommands(context),
     nativeDeployments(context),
+    nativeCommands(context),
     nativeLogs({ ...context, ...streaming, pace: streaming, streams: speaking }),
     nativeStacks(context),
     documentRoutes(context.version),

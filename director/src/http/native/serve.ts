@@ -5,6 +5,7 @@ import type { ProblemError } from '@service-director/shared/contract/rest/schema
 import { type Request, type RequestHandler, type Response, type Router, text } from 'express';
 import type { z } from 'zod';
 import { Problem } from '../problem.ts';
+import type { Answer, Recent } from './recent.ts';
 
 /** Where express looks for it: `/v1/deployments/:id`. */
 export function expressPath({ path }: Pick<Route, 'path'>): string {
@@ -18,14 +19,16 @@ const DEEPEST_BODY = 100;
 
 const readText = text({ type: () => true, limit: LONGEST_BODY });
 
-/** `handle` may throw Problems. */
+/** `handle` may throw Problems. With `recent` its answers must depend on nothing but the state, the question and the caller. */
 export function serve<R extends Route>(
   router: Router,
   route: R,
   handle: (asked: Asked<R>, request: Request) => Promise<Reply<R>>,
+  recent?: Recent,
 ): void {
+  const make = async (request: Request) => answerOf(await handle(read(route, request), request));
   const answer: RequestHandler = async (request, response) => {
-    send(response, await handle(read(route, request), request));
+    send(response, await (recent ? recent.answer(request, () => make(request)) : make(request)));
   };
   const path = expressPath(route);
   if (route.method === 'get') router.get(path, answer);
@@ -37,17 +40,19 @@ export function ok<Body>(body: Body) {
   return { status: 200, body } as const;
 }
 
-function send(
-  response: Response,
-  reply: {
-    readonly status: number;
-    readonly body: unknown;
-    readonly headers?: Readonly<Record<string, string>>;
-  },
-): void {
-  response.status(reply.status).set(reply.headers ?? {});
-  if (reply.body === undefined) response.end();
-  else response.json(reply.body);
+function answerOf(reply: {
+  readonly status: number;
+  readonly body: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}): Answer {
+  const { status, body, headers = {} } = reply;
+  return { status, headers, text: body === undefined ? undefined : JSON.stringify(body) };
+}
+
+function send(response: Response, { status, headers, text }: Answer): void {
+  response.status(status).set(headers);
+  if (text === undefined) response.end();
+  else response.type('application/json').send(text);
 }
 
 /** Throws a Problem that names all that is wrong: 404 for a path of nothing, 400 for the rest. */

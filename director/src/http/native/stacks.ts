@@ -8,7 +8,7 @@ import { listAll } from '../../store/list-all.ts';
 import { keys, type LockRecord, type StackRecord } from '../../store/records.ts';
 import { whoCalls } from '../authenticate.ts';
 import { visible } from '../demand.ts';
-import { inOrder } from '../listing.ts';
+import { behind, type Listing } from '../listing.ts';
 import { demandPermitted, type Permission } from '../roles.ts';
 import { auditOf, demandStack, entryOf, historyOf, wholeOf } from '../stacks.ts';
 import { pageOf, placeIn } from './cursor.ts';
@@ -33,12 +33,13 @@ export function nativeStacks(context: SendingContext): Router {
 
   serve(router, STACK_ROUTES.listStacks, async ({ query }, request) => {
     const caller = whoCalls(request);
-    const listing = {
+    const listing: Listing<StackRecord> = {
       query: { collection: 'stacks', ...(query.scope === undefined ? {} : { prefix: `${query.scope}/` }) },
-      keep: (records: readonly StackRecord[]) => visible(caller, records, scopes),
-    } as const;
-    const found = await inOrder(listing, placeIn(query), query.limit + 1, store);
-    const { page, ...more } = pageOf(found, query, ({ stack }) => stack);
+      keep: (records) => visible(caller, records, scopes),
+      placeOf: ({ stack }) => stack,
+    };
+    const found = await behind(listing, placeIn(query), query.limit + 1, store);
+    const { page, ...more } = pageOf(found, query, listing.placeOf);
     const stacks = await Promise.all(
       page.map(async (record) => {
         const { stack } = record;

@@ -1,0 +1,48 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { bringToForm } from './form.ts';
+import { sqliteStore } from './sqlite.ts';
+import type { Store, Write } from './store.ts';
+
+let store: Store;
+beforeEach(() => {
+  store = sqliteStore({ path: ':memory:' });
+});
+afterEach(() => store.close());
+
+const command = (id: string): Write => ({
+  type: 'put',
+  key: { collection: 'commands', id },
+  value: { receivedAt: '2026-11-01T00:00:00.000Z', id },
+  if: 'any',
+});
+const versions = async (): Promise<number[]> =>
+  (await store.list({ collection: 'commands' })).map(({ version }) => version);
+
+test('what has an older form is written anew, once, and is the same', async () => {
+  const ids = Array.from({ length: 250 }, (_, n) => String(n));
+  await store.commit(ids.map(command));
+  await bringToForm(store);
+  expect(new Set(await versions())).toEqual(new Set([2]));
+  expect((await store.get<{ id: string }>({ collection: 'commands', id: '7' }))?.value.id).toBe('7');
+  await store.commit([command('later')]);
+  await bringToForm(store);
+  expect((await versions()).sort()).toEqual([1, ...ids.map(() => 2)]);
+});
+
+test('what somebody writes meanwhile stays as they wrote it', async () => {
+  await store.commit(['a', 'b', 'c'].map(command));
+  let disturbed = false;
+  const busy: Store = {
+    ...store,
+    async commit(writes) {
+      if (!disturbed) {
+        disturbed = true;
+        await store.commit([{ ...command('b'), value: { mine: true } } as Write]);
+      }
+      await store.commit(writes);
+    },
+  };
+  await bringToForm(busy);
+  expect(await versions()).toEqual([2, 2, 2]);
+  expect((await store.get({ collection: 'commands', id: 'b' }))?.value).toEqual({ mine: true });
+});

@@ -1,0 +1,57 @@
+/** The form in which documents lie, and how those of an older form get the newest. */
+import { type Collection, Conflict, type Key, type Store, type Stored, TIMED, type Write } from './store.ts';
+
+/**
+ * 1: as the first release wrote them, without this number.
+ * 2: what is in TIMED can be listed by its time, also sealed and in Firestore.
+ */
+const FORM = 2;
+const KEY: Key = { collection: 'store', id: 'form' };
+
+interface FormRecord {
+  readonly form: number;
+}
+
+/** How many are written at once. */
+const AT_ONCE = 100;
+
+/**
+ * Writes anew what has an older form, once for each store; several directors may do so at a time, and one that dies on
+ * the way leaves the rest to the next.
+ */
+export async function bringToForm(store: Store): Promise<void> {
+  const known = await store.get<FormRecord>(KEY);
+  if ((known?.value.form ?? 1) >= FORM) return;
+  for (const collection of Object.keys(TIMED) as Collection[]) await writeAnew(collection, store);
+  await store.commit([{ type: 'put', key: KEY, value: { form: FORM } satisfies FormRecord, if: 'any' }]);
+}
+
+async function writeAnew(collection: Collection, store: Store): Promise<void> {
+  for (let after: string | undefined; ; ) {
+    const rows = await store.list<object>({
+      collection,
+      limit: AT_ONCE,
+      ...(after === undefined ? {} : { after }),
+    });
+    const writes = rows.map((row) => same(collection, row));
+    // Who wrote one of them in between wrote it in the form that it knows.
+    if (!(await written(writes, store))) for (const write of writes) await written([write], store);
+    if (rows.length < AT_ONCE) return;
+    after = rows.at(-1)?.id;
+  }
+}
+
+function same(collection: Collection, { id, value, version }: Stored<object>): Write {
+  return { type: 'put', key: { collection, id }, value, if: version };
+}
+
+/** False when somebody else wrote one of them. */
+async function written(writes: readonly Write[], store: Store): Promise<boolean> {
+  try {
+    await store.commit(writes);
+    return true;
+  } catch (error) {
+    if (error instanceof Conflict) return false;
+    throw error;
+  }
+}
