@@ -12,7 +12,7 @@ interface Row {
   readonly tests: readonly { readonly file: string; readonly title: string }[];
 }
 
-const rows: readonly Row[] = [...document.matchAll(/^\| ([GD]\d+) \| [^|]+ \| ([^|]+) \|$/gm)].map(
+const rows: readonly Row[] = [...document.matchAll(/^\| ((?:[GD]|[NA]X?)\d+) \| [^|]+ \| ([^|]+) \|$/gm)].map(
   ([, id = '', tests = '']) => ({
     id,
     tests: tests.split('<br>').map((text) => {
@@ -37,7 +37,8 @@ function titlesIn(text: string): string[] {
 
 /** `G4: what it says`, `what it says (G4, G5)` → the rows, and what it says. */
 function rowsIn(title: string): { readonly ids: readonly string[]; readonly words: string } {
-  const list = String.raw`([GD]\d+(?:(?:, | to )[GD]\d+)*)`;
+  const one = String.raw`(?:[GD]|[NA]X?)\d+`;
+  const list = `(${one}(?:(?:, | to )${one})*)`;
   const [, before, after] = new RegExp(`^${list}: |\\(${list}\\)$`).exec(title) ?? [];
   const words = title.replace(new RegExp(`^${list}: | \\(${list}\\)$`), '');
   return { ids: expand(before ?? after ?? ''), words };
@@ -45,13 +46,21 @@ function rowsIn(title: string): { readonly ids: readonly string[]; readonly word
 
 /** `G1 to G3, G5` → G1, G2, G3, G5. */
 function expand(list: string): string[] {
-  return [...list.matchAll(/([GD])(\d+)(?: to [GD](\d+))?/g)].flatMap(([, letter, from, to = from]) =>
-    Array.from({ length: Number(to) - Number(from) + 1 }, (_, at) => `${letter}${Number(from) + at}`),
+  return [...list.matchAll(/([GD]|[NA]X?)(\d+)(?: to (?:[GD]|[NA]X?)(\d+))?/g)].flatMap(
+    ([, letter, from, to = from]) =>
+      Array.from({ length: Number(to) - Number(from) + 1 }, (_, at) => `${letter}${Number(from) + at}`),
+  );
+}
+
+/** The rows that the lines with that beginning name, one line for each table. */
+function linesAfter(beginning: string): string[] {
+  return [...document.matchAll(new RegExp(`^${beginning}: (.*)$`, 'gm'))].flatMap(([, list = '']) =>
+    expand(list),
   );
 }
 
 test('each row of the list stands in the table, once, and no other', () => {
-  const listed = expand(/^Rows: (.*)$/m.exec(document)?.[1] ?? '');
+  const listed = linesAfter('Rows');
   expect(listed.length).toBeGreaterThan(30);
   expect(rows.map(({ id }) => id)).toEqual(listed);
 });
@@ -67,7 +76,7 @@ test('each test that the table names is there, and names the row', () => {
 });
 
 test('each row that a title names is known to the document, with that test', () => {
-  const partly = expand(/^Titles also name rows that hold in part: (.*)$/m.exec(document)?.[1] ?? '');
+  const partly = linesAfter('Titles also name rows that hold in part');
   const unknown = [...titles].flatMap(([file, all]) =>
     all.flatMap((title) => {
       const { ids, words } = rowsIn(title);
@@ -114,7 +123,7 @@ test.skipIf(!isThere)(
   `the rows are those of the list${isThere ? '' : ' (it does not lie beside this repository)'}`,
   () => {
     const text = lists.map((path) => readFileSync(path, 'utf8')).join('\n');
-    const known = [...text.matchAll(/^\| ([GD]\d+) \|/gm)].map(([, id]) => id);
+    const known = [...text.matchAll(/^\| ((?:[GD]|[NA]X?)\d+) \|/gm)].map(([, id]) => id);
     expect(known.length).toBeGreaterThan(rows.length);
     expect(rows.map(({ id }) => id).filter((id) => !known.includes(id))).toEqual([]);
   },

@@ -102,7 +102,7 @@ const refusal = (status: number, code: string, message: RegExp, details: object 
 });
 
 describe('a deployment that is asked for', () => {
-  test('is taken at once, and told with the keys that clients know (N32, N35, N100, N101)', async () => {
+  test('is taken at once, and told with the keys that clients know (N3, N8, N11, N32, N35, N100, N101, N134)', async () => {
     const answer = await post(
       wish('take-v1', [module('database', { endpoint: 'db.local' }), module('deployment')], {
         dependencies: [{ from: 'database', to: 'deployment' }],
@@ -141,7 +141,7 @@ describe('a deployment that is asked for', () => {
     });
   });
 
-  test('while it is made: in progress, with per cent, and outputs only of what is ready (N102, N103, N38, N39)', async () => {
+  test('while it is made: in progress, with per cent, and outputs only of what is ready (N16, N38, N39, N102, N103)', async () => {
     const release = paper.hold('web');
     await post(
       wish('progress-v1', [
@@ -162,7 +162,7 @@ describe('a deployment that is asked for', () => {
     expect((await reached('progress-v1', 'ready')).resources[1].outputs).toEqual({ base: 'here' });
   });
 
-  test('its id is the key by which it is known again, however it is spelt (N92, N93, N95, C12, NX21)', async () => {
+  test('its id is the key by which it is known again, however it is spelt (N92, N93, N95, NX7, NX21)', async () => {
     const first = wish('again-v1', [
       module('a', {}, { catalogRef: 'aws-rds-mysql:1.0.0' }),
       module('b', {}, { dependsOn: ['a'] }),
@@ -190,7 +190,7 @@ describe('a deployment that is asked for', () => {
     expect(paper.done.length).toBe(begun);
   });
 
-  test('asked for many times at once it is one (C2)', async () => {
+  test('asked for many times at once it is one (N92)', async () => {
     const body = wish('once-v1', [module('only-once')]);
     const answers = await Promise.all(Array.from({ length: 20 }, () => post(body)));
     expect(answers.map(({ status }) => status).sort()).toEqual([...Array(19).fill(200), 202]);
@@ -198,7 +198,7 @@ describe('a deployment that is asked for', () => {
     expect(paper.done.filter((line) => line.endsWith('only-once'))).toEqual(['create only-once']);
   });
 
-  test('in production waits for somebody, unless it says that it need not (C4, C22)', async () => {
+  test('in production waits for somebody, unless it says that it need not (N99)', async () => {
     await post(wish('gate-v1', [module('gated')], { environment: 'prd' }));
     const body = await until(async () => {
       const answer = await get('gate-v1');
@@ -225,7 +225,7 @@ describe('a deployment that is asked for', () => {
     expect(paper.done.join()).not.toContain('dry-one');
   });
 
-  test('goes before those that matter less, and may refuse to wait (N36, N45)', async () => {
+  test('goes before those that matter less, and may refuse to wait (N15, N36, N45)', async () => {
     const release = paper.hold('slow');
     await post(wish('busy-v1', [module('slow')]));
     await until(async () => expect((await get('busy-v1')).body.phase).toBe('deploying'));
@@ -247,7 +247,7 @@ describe('a deployment that is asked for', () => {
     expect([third.version, second.version]).toEqual([2, 3]);
   });
 
-  test('what fails names resource, engine, step, reason and hint, and what depends on it is skipped (N142, N148, N141)', async () => {
+  test('what fails names resource, engine, step, reason and hint, and what depends on it is skipped (N141, N142, N148, N159)', async () => {
     paper.fail('weak', 'the quota is used up');
     const resources = [
       module('strong'),
@@ -330,7 +330,7 @@ describe('all that is wrong with a request is told at once, and nothing is begun
     );
   });
 
-  test('an edge told in both directions is a circle of two (C11)', async () => {
+  test('an edge told in both directions is a circle of two (N98)', async () => {
     const body = wish('both', [module('a', {}, { dependsOn: ['b'] }), module('b')], {
       dependencies: [{ from: 'a', to: 'b' }],
     });
@@ -393,7 +393,7 @@ describe('all that is wrong with a request is told at once, and nothing is begun
   });
 });
 
-describe('the graph (N41, N43, N46, NX5, NX19)', () => {
+describe('the graph (N4, N14, N41, N43, N46, NX5, NX19)', () => {
   const resources = [
     module('net'),
     module('web', { db: outputOf('db', 'url') }),
@@ -433,7 +433,7 @@ describe('the graph (N41, N43, N46, NX5, NX19)', () => {
   });
 });
 
-describe('DELETE (N34, C10)', () => {
+describe('DELETE (N34)', () => {
   test('stops what has not ended; its end is never overwritten', async () => {
     const release = paper.hold('stopped');
     await post(wish('stop-v1', [module('stopped'), module('never', {}, { dependsOn: ['stopped'] })]));
@@ -516,8 +516,8 @@ describe('DELETE (N34, C10)', () => {
   });
 });
 
-describe('what can be read (N33, NX1, NX2, NX6, C17)', () => {
-  test('lists, newest first, page by page, filtered', async () => {
+describe('what can be read (N33, NX1)', () => {
+  test('lists, newest first, page by page, filtered (NX17)', async () => {
     for (const n of [1, 2, 3])
       await deployed(`list-${n}`, [module(`list-${n}`)], {
         composer: 'team-list',
@@ -543,7 +543,7 @@ describe('what can be read (N33, NX1, NX2, NX6, C17)', () => {
       expect((await door.ask('GET', `/api/v1/deployments?${query}`)).status, query).toBe(400);
   });
 
-  test('logs and events of a deployment', async () => {
+  test('logs and events of a deployment (N155, NX10)', async () => {
     const { body: logs } = await get('take-v1', '/logs');
     expect(logs.logs).toContainEqual({
       timestamp: expect.stringMatching(/Z$/),
@@ -561,7 +561,7 @@ describe('what can be read (N33, NX1, NX2, NX6, C17)', () => {
     });
   });
 
-  test('the trace of whoever asks goes through, and a bad one is replaced', async () => {
+  test('the trace of whoever asks goes through, and a bad one is replaced (N12, N156, NX9)', async () => {
     const trace = '4bf92f3577b34da6a3ce929d0e0e4736';
     const traceparent = `00-${trace}-00f067aa0ba902b7-01`;
     const answer = await door.ask('GET', '/api/v1/deployments/nobody', undefined, { traceparent });
@@ -575,7 +575,7 @@ describe('what can be read (N33, NX1, NX2, NX6, C17)', () => {
     expect((await get('trace-v1', '/events')).body.events[0].trace_id).toBe(trace);
   });
 
-  test('engines with their health', async () => {
+  test('engines with their health (N9, N18, N48, N49, N145, NX2)', async () => {
     expect((await door.ask('GET', '/api/v1/engines')).body).toEqual({
       engines: [
         {
@@ -605,7 +605,7 @@ describe('what can be read (N33, NX1, NX2, NX6, C17)', () => {
       );
   });
 
-  test('health and readiness', async () => {
+  test('health and readiness (N10, NX6)', async () => {
     expect((await door.ask('GET', '/api/v1/health')).body.status).toBe('healthy');
     expect((await door.ask('GET', '/api/v1/live')).status).toBe(200);
     expect((await door.ask('GET', '/api/v1/ready')).body).toEqual({
@@ -620,7 +620,7 @@ describe('what can be read (N33, NX1, NX2, NX6, C17)', () => {
     isReady = true;
   });
 
-  test('whoever lacks the role is refused, and sees nothing of it in a list', async () => {
+  test('whoever lacks the role is refused, and sees nothing of it in a list (N12)', async () => {
     const grant = { role: 'deployer', environments: ['staging'], mayApproveOwn: false } as const;
     door.as({ name: 'ada@example.com', grants: [grant] });
     const refused = await post(wish('role-v1', [module('r')], { environment: 'dev' }));
@@ -656,7 +656,7 @@ describe.skipIf(terraform.status !== 0)(`on the real Terraform${missing}`, () =>
     output "word" { value = "\${terraform_data.thing.output}!" }
   `;
 
-  test('two modules in order, an output along the edge, a change, the way back, the end', async () => {
+  test('two modules in order, an output along the edge, a change, the way back, the end (N13, N17, N21, N47, N131)', async () => {
     const real = await openGround({
       engine: (artifacts, dir) =>
         enginesOf(paperEngine(), {

@@ -28,10 +28,10 @@ export function scopeNameOf({ composer, name, environment }: Wish): string {
 /** Throws Refused 400 where it would not be one that can be deployed. */
 export function documentOf(wish: Wish, project: string, region: string): object {
   const needs = Map.groupBy(wish.graph.edges, ({ to }) => to);
-  const modules = wish.resources.map(({ name, config, catalogRef }) => [
+  const modules = wish.resources.map(({ name, engine, config, catalogRef }) => [
     name,
     {
-      engine: 'terraform',
+      engine,
       ...(catalogRef === undefined ? {} : { description: catalogRef }),
       ...config,
       depends_on: (needs.get(name) ?? []).map(({ from }) => from),

@@ -1,4 +1,5 @@
 /** The engines that deployments of the dialect at `/api/v1` can name, and how they are. */
+import type { Choice } from './request.ts';
 
 export interface EngineHealth {
   readonly status: 'healthy' | 'degraded' | 'unhealthy';
@@ -27,4 +28,14 @@ export async function healthOf(entry: EngineEntry): Promise<EngineHealth> {
   } catch (error) {
     return { status: 'unhealthy', message: error instanceof Error ? error.message : String(error) };
   }
+}
+
+/** For resources that name none: the first that is well, in the order in which they are set up; else the first. */
+export async function choiceOf(entries: EngineEntries): Promise<Choice> {
+  const engines = Object.keys(entries);
+  const [first = 'any'] = engines;
+  if (engines.length < 2) return { engines, preferred: first };
+  for (const [name, entry] of Object.entries(entries))
+    if ((await healthOf(entry)).status === 'healthy') return { engines, preferred: name };
+  return { engines, preferred: first };
 }

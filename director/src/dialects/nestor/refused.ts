@@ -2,6 +2,7 @@
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { Problem } from '../../http/problem.ts';
 import type { Log } from '../../observability/log.ts';
+import { StoreFailure } from '../../store/store.ts';
 import { BadJson } from '../json-body.ts';
 import { traceIdOf, traceOfRequest } from '../trace.ts';
 
@@ -17,6 +18,7 @@ type Code =
   | 'DEPENDENCY_ERROR'
   | 'ENGINE_NOT_FOUND'
   | 'VERSION_CONFLICT'
+  | 'STORAGE_FAILURE'
   | 'ENGINE_NOT_AVAILABLE'
   | 'NOT_POSSIBLE_NOW';
 
@@ -44,7 +46,7 @@ export function failed(log: Log): ErrorRequestHandler {
   return (error, request, response, next) => {
     if (response.headersSent) return next(error);
     const refused = refusalOf(error);
-    if (refused.code === 'INTERNAL_ERROR')
+    if (refused.code === 'INTERNAL_ERROR' || refused.code === 'STORAGE_FAILURE')
       log.error('a request failed', { error: error instanceof Error ? (error.stack ?? '') : String(error) });
     const { status, code, message, details } = refused;
     return response.status(status).json({
@@ -69,6 +71,10 @@ function refusalOf(error: unknown): Refused {
       error.message,
       error.fix === undefined ? {} : { hint: error.fix },
     );
+  if (error instanceof StoreFailure)
+    return new Refused(503, 'STORAGE_FAILURE', 'The state cannot be read or written just now', {
+      hint: 'ask again with the same id: what was taken all the same is known again by it',
+    });
   const status = Number(Object(error).status);
   if (status >= 400 && status < 500)
     return new Refused(status, codeOf(status), error instanceof Error ? error.message : 'bad request');

@@ -3,7 +3,7 @@
 import { PRIORITIES } from '@service-director/shared/contract/command.ts';
 import { fingerprint } from '@service-director/shared/kit/hash.ts';
 import { BundleSource } from '@service-director/shared/model/bundle-source.ts';
-import { ServiceName } from '@service-director/shared/model/fields.ts';
+import { durationWithin, ServiceName, secondsOf } from '@service-director/shared/model/fields.ts';
 import { referencesOf } from '@service-director/shared/model/reference.ts';
 import { z } from 'zod';
 import { Environment } from '../environment.ts';
@@ -35,7 +35,7 @@ const Resource = z
     catalog_ref: Words.optional(),
     /** The third spelling of a reference to the catalog. */
     type: Words.optional(),
-    engine: z.string().min(1).max(100).default('terraform'),
+    engine: z.string().min(1).max(100).optional(),
     config: z.record(z.string(), z.unknown()).default({}),
     depends_on: Names,
     dependsOn: Names,
@@ -52,16 +52,27 @@ const Resource = z
   );
 
 /** What holds for the deployment as a whole. */
-const Settings = z.strictObject({
-  dryRun: z.boolean().default(false),
-  /** Stands for the approval where one is needed, and is recorded as such. */
-  autoApprove: z.boolean().default(false),
-  onFailure: z.enum(['keep', 'rollback']).default('keep'),
-  /** What is done about another deployment of the same stack that has not ended. */
-  onConflict: z.enum(['queue', 'refuse']).default('queue'),
-  timeoutSeconds: z.number().int().positive().max(86_400).optional(),
-  reason: z.string().trim().min(1).max(1_000).optional(),
-});
+const Settings = z
+  .strictObject({
+    dryRun: z.boolean().default(false),
+    /** Stands for the approval where one is needed, and is recorded as such. */
+    autoApprove: z.boolean().default(false),
+    onFailure: z.enum(['keep', 'rollback']).default('keep'),
+    /** What is done about another deployment of the same stack that has not ended. */
+    onConflict: z.enum(['queue', 'refuse']).default('queue'),
+    timeoutSeconds: z.number().int().positive().max(86_400).optional(),
+    /** The same in words: `300s`, `5m`. */
+    timeout: durationWithin('1s', '24h').optional(),
+    reason: z.string().trim().min(1).max(1_000).optional(),
+  })
+  .refine(({ timeout, timeoutSeconds }) => timeout === undefined || timeoutSeconds === undefined, {
+    error: 'say timeout or timeoutSeconds, not both',
+    path: ['timeout'],
+  })
+  .transform(({ timeout, timeoutSeconds, ...rest }) => {
+    const seconds = timeout === undefined ? timeoutSeconds : Math.ceil(secondsOf(timeout));
+    return { ...rest, ...(seconds === undefined ? {} : { timeoutSeconds: seconds }) };
+  });
 
 const Request = z
   .strictObject({
@@ -175,13 +186,20 @@ interface Mistake {
   readonly cycle?: readonly string[];
 }
 
+export interface Choice {
+  readonly engines: readonly string[];
+  /** Of those, for resources that name none. */
+  readonly preferred: string;
+}
+
 /** Throws Refused: 400 with all mistakes, 422 with all resources whose engine is not here. */
-export function parseWish(body: unknown, engines: readonly string[]): Wish {
+export function parseWish(body: unknown, { engines, preferred }: Choice): Wish {
   const sketch = Sketch.parse(body);
   const graph = graphOf(sketch);
   const request = Request.safeParse(body);
-  const configs = (request.data?.resources ?? []).map(({ engine, config }) =>
-    engines.includes(engine) ? ModuleConfig.safeParse(config) : undefined,
+  const engineOf = ({ engine = preferred }: { engine?: string | undefined }): string => engine;
+  const configs = (request.data?.resources ?? []).map((resource) =>
+    engines.includes(engineOf(resource)) ? ModuleConfig.safeParse(resource.config) : undefined,
   );
   demandNone([
     ...(request.error ? mistakesOf(request.error, '') : []),
@@ -196,7 +214,10 @@ export function parseWish(body: unknown, engines: readonly string[]): Wish {
     ...circles(graph),
   ]);
   if (!request.success) throw request.error;
-  demandEngines(request.data.resources, engines);
+  demandEngines(
+    request.data.resources.map((resource) => ({ name: resource.name, engine: engineOf(resource) })),
+    engines,
+  );
   const { config: settings, dependencies: _, resources, name, ...rest } = request.data;
   return {
     ...rest,
@@ -205,13 +226,22 @@ export function parseWish(body: unknown, engines: readonly string[]): Wish {
     graph,
     labels: request.data.labels,
     annotations: request.data.annotations,
-    resources: resources.flatMap(({ name, engine, catalogRef }, index) => {
+    resources: resources.flatMap((resource, index) => {
+      const { name, catalogRef } = resource;
       const config = configs[index]?.data;
-      return config ? [{ name, engine, catalogRef, config }] : [];
+      return config ? [{ name, engine: engineOf(resource), catalogRef, config }] : [];
     }),
-    fingerprint: fingerprint({ ...request.data, dependencies: graph.edges }),
+    fingerprint: fingerprint({
+      ...request.data,
+      // Not by which was chosen: that may be another one when the same is asked again.
+      resources: resources.map((resource) => ({ ...resource, engine: resource.engine ?? FIRST_ENGINE })),
+      dependencies: graph.edges,
+    }),
   };
 }
+
+/** What a request that names no engine has always been written down with. */
+const FIRST_ENGINE = 'terraform';
 
 /** `team-alpha-web-app-v1` and `team-alpha-web-app-v2` are two deployments of one thing. */
 function stackNameOf(id: string): string {
@@ -340,7 +370,10 @@ function textsIn(value: unknown): string[] {
   return typeof value === 'object' && value !== null ? Object.values(value).flatMap(textsIn) : [];
 }
 
-function demandEngines(resources: z.output<typeof Request>['resources'], engines: readonly string[]): void {
+function demandEngines(
+  resources: readonly { readonly name: string; readonly engine: string }[],
+  engines: readonly string[],
+): void {
   const without = resources.filter(({ engine }) => !engines.includes(engine));
   if (without.length === 0) return;
   const list = without.map(({ name, engine }) => `${name} (${engine})`).join(', ');
@@ -348,7 +381,7 @@ function demandEngines(resources: z.output<typeof Request>['resources'], engines
     422,
     'ENGINE_NOT_AVAILABLE',
     `This director has no engine for ${list}; it has ${engines.join(', ')}`,
-    { resources: without.map(({ name, engine }) => ({ name, engine })), available: engines },
+    { resources: without, available: engines },
   );
 }
 

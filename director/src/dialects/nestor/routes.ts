@@ -19,7 +19,7 @@ import { canonicalEnvironment } from '../environment.ts';
 import { parseBody } from '../json-body.ts';
 import { traced } from '../trace.ts';
 import { aboutOf, aboutWish, commandIdOf, documentOf, idOf, STACK, scopeNameOf } from './document.ts';
-import { type EngineEntries, engineView, healthOf } from './engines.ts';
+import { choiceOf, type EngineEntries, engineView, healthOf } from './engines.ts';
 import { graphView } from './graph.ts';
 import { demandKnown, knownAs, listed, told } from './reading.ts';
 import { failed, notHere, Refused } from './refused.ts';
@@ -55,7 +55,7 @@ export function nestorRoutes(options: NestorOptions): Router {
   engineRoutes(router, engines);
 
   router.post('/api/v1/deployments', async (request, response) => {
-    const wish = parseWish(parseBody(request.body), Object.keys(engines));
+    const wish = parseWish(parseBody(request.body), await choiceOf(engines));
     const isNew = await deploy(request, wish, options);
     const known = await knownAs(wish.id, store);
     if (!known) throw new Refused(409, 'VERSION_CONFLICT', `${wish.id} is taken, and came to nothing`);
@@ -65,9 +65,9 @@ export function nestorRoutes(options: NestorOptions): Router {
       .json(deploymentView(await told(known, store)));
   });
 
-  router.post('/api/v1/validate-dependencies', (request, response) => {
+  router.post('/api/v1/validate-dependencies', async (request, response) => {
     demandPermitted(whoCalls(request), 'plan', 'somewhere');
-    const wish = parseWish(parseBody(request.body), Object.keys(engines));
+    const wish = parseWish(parseBody(request.body), await choiceOf(engines));
     documentOf(wish, options.project, options.region);
     response.json({ valid: true, id: wish.id, ...graphView(wish.graph) });
   });

@@ -2,7 +2,7 @@
 
 import type { PlannedUnit } from '@service-director/shared/engine/plan.ts';
 import { never } from '@service-director/shared/kit/never.ts';
-import type { Outputs } from '@service-director/shared/model/unit.ts';
+import { type Outputs, type UnitId, unitId } from '@service-director/shared/model/unit.ts';
 import {
   type CommandRecord,
   type DeploymentRecord,
@@ -65,8 +65,12 @@ export interface ResourceView {
   readonly status: ResourceStatus;
   readonly engine: string;
   readonly catalogRef?: string;
+  /** Of the code that its plan is made from, whatever lies where that came from later. */
+  readonly digest?: string;
   /** Of those that are ready. */
   readonly outputs?: Readonly<Record<string, unknown>>;
+  /** How long it took, of those that were worked on. */
+  readonly seconds?: number;
   /** `50%`, of those in progress. */
   readonly progress?: string;
   /** Why it failed, or was skipped. */
@@ -96,6 +100,8 @@ export function deploymentView(told: Told): object {
     composer: about.composer,
     environment: about.environment,
     name: about.name,
+    /** By what it is known at `/v1`. */
+    deployment: record.id,
     priority: record.priority ?? 'normal',
     dryRun: record.dryRun,
     ...(record.version === undefined ? {} : { version: record.version }),
@@ -109,7 +115,8 @@ export function deploymentView(told: Told): object {
     ...(record.plan
       ? { estimate: { seconds: record.plan.seconds, criticalPath: record.plan.criticalPath.map(nameOf) } }
       : {}),
-    ...errorOf(record, resources),
+    ...errorOf(told, resources),
+    ...(record.rolledBackBy === undefined ? {} : { rolledBackBy: record.rolledBackBy }),
     ...moments(record),
   };
 }
@@ -128,7 +135,7 @@ export function statusView(told: Told): object {
       status,
       ...(progress === undefined ? {} : { progress }),
     })),
-    ...errorOf(told.record, resources),
+    ...errorOf(told, resources),
   };
 }
 
@@ -146,9 +153,10 @@ function notes(about: Readonly<Record<string, string>>, key: 'labels' | 'annotat
 }
 
 /** Names resource, engine, step, reason and hint, as far as there are any. */
-function errorOf(record: DeploymentRecord, resources: readonly ResourceView[]): object {
+function errorOf(told: Told, resources: readonly ResourceView[]): object {
+  const { record } = told;
   if (record.status !== 'failed') return {};
-  const culprit = resources.find(({ status }) => status === 'failed');
+  const culprit = culpritOf(told, resources);
   const reason = culprit?.reason ?? record.error ?? 'it failed';
   const hint = culprit?.hint ?? record.fix;
   return {
@@ -161,6 +169,15 @@ function errorOf(record: DeploymentRecord, resources: readonly ResourceView[]): 
       ...(hint === undefined ? {} : { hint }),
     },
   };
+}
+
+/** The one that failed; where that was in planning, the one of which the tool complained. */
+function culpritOf({ record, entries }: Told, resources: readonly ResourceView[]): ResourceView | undefined {
+  if (record.plan) return resources.find(({ status }) => status === 'failed');
+  const units = entries.flatMap((entry) =>
+    entry.type === 'log' && entry.level === 'error' ? [entry.unit] : [],
+  );
+  return resources.find(({ name }) => units[0] === unitOf(name));
 }
 
 function overall(resources: readonly ResourceView[]): string {
@@ -186,8 +203,8 @@ export function resourcesOf({ command, record, entries }: Told): ResourceView[] 
   );
 }
 
-function unitOf(name: string): string {
-  return `module/${name}`;
+function unitOf(name: string): UnitId {
+  return unitId('module', name);
 }
 
 function nameOf(unit: string): string {
@@ -208,13 +225,16 @@ function resourceView(
     : statusWithout(record, planned, entries.findLast((entry) => entry.type === 'intend')?.action);
   const because = line?.because ?? refused?.because;
   const hint = line?.fix ?? refused?.fix;
+  const digest = record.sources?.[unitOf(name)];
   const hasReason = status === 'failed' || status === 'skipped';
   return {
     name,
     status,
     engine,
     ...(catalogRef === undefined ? {} : { catalogRef }),
+    ...(digest === undefined ? {} : { digest }),
     ...(status === 'ready' ? { outputs: plainOf(finish?.after?.outputs ?? planned?.outputs ?? {}) } : {}),
+    ...(finish === undefined || status === 'skipped' ? {} : { seconds: finish.seconds }),
     ...(status === 'in_progress' ? { progress: progressOf(planned, entries) } : {}),
     ...(hasReason && because !== undefined ? { reason: because } : {}),
     ...(hasReason && hint !== undefined ? { hint } : {}),
