@@ -20,7 +20,7 @@ import {
   type QueueRecord,
   type StackRecord,
 } from '../store/records.ts';
-import { Conflict, StoreFailure } from '../store/store.ts';
+import { Conflict, type Stored, StoreFailure } from '../store/store.ts';
 import { admit } from './admission.ts';
 import { inQueue, outboxIds } from './conclusion.ts';
 import { expire } from './decisions.ts';
@@ -95,8 +95,8 @@ export function coordinator(options: CoordinatorOptions): Coordinator {
         const next = await nextOf(stack);
         if (!next) return;
         const how = await carry(next);
-        if (how === 'busy') await noteWaiting([next.deployment]);
-        else noted.delete(next.deployment);
+        if (how === 'busy') await noteWaiting([next.value.deployment]);
+        else noted.delete(next.value.deployment);
         const ms = PAUSES_MS[how];
         if (ms !== undefined) await pause(ms);
       } catch (error) {
@@ -113,7 +113,7 @@ export function coordinator(options: CoordinatorOptions): Coordinator {
   }
 
   /** What was begun and has not ended; else the first of the queue that no lock of somebody's hand keeps waiting. */
-  async function nextOf(stack: StackId): Promise<QueueRecord | undefined> {
+  async function nextOf(stack: StackId): Promise<Stored<QueueRecord> | undefined> {
     const [found, queue, lock] = await Promise.all([
       store.get<StackRecord>(keys.stack(stack)),
       listAll<QueueRecord>(store, { collection: 'queue', prefix: `${stack}//` }),
@@ -124,10 +124,11 @@ export function coordinator(options: CoordinatorOptions): Coordinator {
       queue.find(({ value }) => value.deployment === current) ??
       queue.find(({ value }) => !lock || lock.value.id === value.lockId || value.dryRun);
     await noteWaiting(queue.flatMap(({ value }) => (value === next?.value ? [] : value.deployment)));
-    return next?.value;
+    return next;
   }
 
-  async function carry({ stack, deployment, command: commandId }: QueueRecord): Promise<Over> {
+  async function carry({ id: place, value }: Stored<QueueRecord>): Promise<Over> {
+    const { stack, deployment, command: commandId } = value;
     const [found, ledger] = await Promise.all([
       store.get<DeploymentRecord>(keys.deployment(deployment)),
       store.get<CommandRecord>(keys.command(commandId)),
@@ -136,7 +137,7 @@ export function coordinator(options: CoordinatorOptions): Coordinator {
     if (!found || !command || !isOperating(command))
       throw new Error(`The deployment ${deployment} is in the queue and not in the ledger`);
     if (isEnded(found.value.status)) {
-      await store.commit([{ type: 'delete', key: keys.queue(found.value), if: 'any' }]);
+      await store.commit([{ type: 'delete', key: { collection: 'queue', id: place }, if: 'any' }]);
       return 'ended';
     }
     const { scope, dataflow } = found.value;

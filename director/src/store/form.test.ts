@@ -46,3 +46,17 @@ test('what somebody writes meanwhile stays as they wrote it', async () => {
   expect(await versions()).toEqual([2, 2, 2]);
   expect((await store.get({ collection: 'commands', id: 'b' }))?.value).toEqual({ mine: true });
 });
+
+test('whoever waits is given the place that they would get now', async () => {
+  const waiting = { id: 'up-1.orders', stack: 'shop/orders', createdAt: '2026-11-01T00:00:00.000Z' };
+  const key = { collection: 'queue', id: `shop/orders//1/${waiting.createdAt}/${waiting.id}` } as const;
+  const value = { stack: waiting.stack, deployment: waiting.id, command: 'up-1' };
+  await store.commit([
+    { type: 'put', key: { collection: 'deployments', id: waiting.id }, value: waiting, if: 'any' },
+    { type: 'put', key, value, if: 'any' },
+  ]);
+  await bringToForm(store);
+  expect(await store.list({ collection: 'queue' })).toMatchObject([
+    { id: 'shop/orders//2026-11-01T00:15:00.000Z/up-1.orders', value },
+  ]);
+});

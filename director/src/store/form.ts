@@ -1,9 +1,11 @@
 /** The form in which documents lie, and how those of an older form get the newest. */
+import { listAll } from './list-all.ts';
+import { type DeploymentRecord, keys, type QueueRecord } from './records.ts';
 import { type Collection, Conflict, type Key, type Store, type Stored, TIMED, type Write } from './store.ts';
 
 /**
  * 1: as the first release wrote them, without this number.
- * 2: what is in TIMED can be listed by its time, also sealed and in Firestore.
+ * 2: what is in TIMED can be listed by its time, also sealed and in Firestore; whoever waits long comes first in the queue.
  */
 const FORM = 2;
 const KEY: Key = { collection: 'store', id: 'form' };
@@ -23,6 +25,7 @@ export async function bringToForm(store: Store): Promise<void> {
   const known = await store.get<FormRecord>(KEY);
   if ((known?.value.form ?? 1) >= FORM) return;
   for (const collection of Object.keys(TIMED) as Collection[]) await writeAnew(collection, store);
+  await orderAnew(store);
   await store.commit([{ type: 'put', key: KEY, value: { form: FORM } satisfies FormRecord, if: 'any' }]);
 }
 
@@ -38,6 +41,22 @@ async function writeAnew(collection: Collection, store: Store): Promise<void> {
     if (!(await written(writes, store))) for (const write of writes) await written([write], store);
     if (rows.length < AT_ONCE) return;
     after = rows.at(-1)?.id;
+  }
+}
+
+/** Gives whoever waits the place that they would get now. */
+async function orderAnew(store: Store): Promise<void> {
+  for (const { id, value, version } of await listAll<QueueRecord>(store, { collection: 'queue' })) {
+    const found = await store.get<DeploymentRecord>(keys.deployment(value.deployment));
+    const place = found && keys.queue(found.value);
+    if (!place || place.id === id) continue;
+    await written(
+      [
+        { type: 'delete', key: { collection: 'queue', id }, if: version },
+        { type: 'put', key: place, value, if: 'any' },
+      ],
+      store,
+    );
   }
 }
 

@@ -1,9 +1,10 @@
 /** The documents that the director keeps, and where. */
-import { type Command, PRIORITIES, type Priority } from '@service-director/shared/contract/command.ts';
+import type { Command, Priority } from '@service-director/shared/contract/command.ts';
 import type { TerminalEvent, UnitLine } from '@service-director/shared/contract/event.ts';
 import type { LegacyAnswer } from '@service-director/shared/contract/legacy.ts';
 import type { ToolLine } from '@service-director/shared/engine/engine.ts';
 import type { Operation, Plan } from '@service-director/shared/engine/plan.ts';
+import { timestamp } from '@service-director/shared/kit/clock.ts';
 import type { Architecture } from '@service-director/shared/model/architecture.ts';
 import type { UnitState } from '@service-director/shared/model/state.ts';
 import type { StackId, UnitId } from '@service-director/shared/model/unit.ts';
@@ -331,6 +332,9 @@ export interface DeliveryTry {
   readonly answer?: string;
 }
 
+/** How much later than it came a deployment counts, in milliseconds: what is more urgent goes first, and nobody waits for ever. */
+const HANDICAP_MS: Readonly<Record<Priority, number>> = { high: 0, normal: 15 * 60_000, low: 30 * 60_000 };
+
 type QueuePlace = Pick<DeploymentRecord, 'stack' | 'priority' | 'createdAt' | 'id'>;
 
 export const keys = {
@@ -350,10 +354,10 @@ export const keys = {
   }),
   lock: (stack: StackId): Key => ({ collection: 'locks', id: stack }),
   outbox: (id: string): Key => ({ collection: 'outbox', id }),
-  /** The next is the first: by priority, then by age. */
+  /** The next is the first. */
   queue: ({ stack, priority = 'normal', createdAt, id }: QueuePlace): Key => ({
     collection: 'queue',
-    id: `${stack}//${PRIORITIES.indexOf(priority)}/${createdAt}/${id}`,
+    id: `${stack}//${timestamp(Date.parse(createdAt) + HANDICAP_MS[priority])}/${id}`,
   }),
   /** A stack that is about to use what others may be giving up. */
   share: (stack: StackId, unit: UnitId): Key => ({ collection: 'shares', id: `${stack}//${unit}` }),
