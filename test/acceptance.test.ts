@@ -12,15 +12,15 @@ interface Row {
   readonly tests: readonly { readonly file: string; readonly title: string }[];
 }
 
-const rows: readonly Row[] = [...document.matchAll(/^\| ((?:[GD]|[NA]X?)\d+) \| [^|]+ \| ([^|]+) \|$/gm)].map(
-  ([, id = '', tests = '']) => ({
-    id,
-    tests: tests.split('<br>').map((text) => {
-      const [, file = '', title = ''] = /^`([^`]+)` (.+)$/.exec(text) ?? [];
-      return { file, title };
-    }),
+const rows: readonly Row[] = [
+  ...document.matchAll(/^\| ((?:[GD]|[NA]X?|BA)\d+) \| [^|]+ \| ([^|]+) \|$/gm),
+].map(([, id = '', tests = '']) => ({
+  id,
+  tests: tests.split('<br>').map((text) => {
+    const [, file = '', title = ''] = /^`([^`]+)` (.+)$/.exec(text) ?? [];
+    return { file, title };
   }),
-);
+}));
 
 /** By file: the titles of its tests and groups of tests, as they are written. */
 const titles = new Map(
@@ -37,7 +37,7 @@ function titlesIn(text: string): string[] {
 
 /** `G4: what it says`, `what it says (G4, G5)` → the rows, and what it says. */
 function rowsIn(title: string): { readonly ids: readonly string[]; readonly words: string } {
-  const one = String.raw`(?:[GD]|[NA]X?)\d+`;
+  const one = String.raw`(?:[GD]|[NA]X?|BA)\d+`;
   const list = `(${one}(?:(?:, | to )${one})*)`;
   const [, before, after] = new RegExp(`^${list}: |\\(${list}\\)$`).exec(title) ?? [];
   const words = title.replace(new RegExp(`^${list}: | \\(${list}\\)$`), '');
@@ -46,7 +46,7 @@ function rowsIn(title: string): { readonly ids: readonly string[]; readonly word
 
 /** `G1 to G3, G5` → G1, G2, G3, G5. */
 function expand(list: string): string[] {
-  return [...list.matchAll(/([GD]|[NA]X?)(\d+)(?: to (?:[GD]|[NA]X?)(\d+))?/g)].flatMap(
+  return [...list.matchAll(/([GD]|[NA]X?|BA)(\d+)(?: to (?:[GD]|[NA]X?|BA)(\d+))?/g)].flatMap(
     ([, letter, from, to = from]) =>
       Array.from({ length: Number(to) - Number(from) + 1 }, (_, at) => `${letter}${Number(from) + at}`),
   );
@@ -123,7 +123,7 @@ test.skipIf(!isThere)(
   `the rows are those of the list${isThere ? '' : ' (it does not lie beside this repository)'}`,
   () => {
     const text = lists.map((path) => readFileSync(path, 'utf8')).join('\n');
-    const known = [...text.matchAll(/^\| ((?:[GD]|[NA]X?)\d+) \|/gm)].map(([, id]) => id);
+    const known = [...text.matchAll(/^\| ((?:[GD]|[NA]X?|BA)\d+) \|/gm)].map(([, id]) => id);
     expect(known.length).toBeGreaterThan(rows.length);
     expect(rows.map(({ id }) => id).filter((id) => !known.includes(id))).toEqual([]);
   },

@@ -1,54 +1,42 @@
 /** The dialect at `/api/builds`: records, statuses, names, and what carries them out. */
-import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pack } from '@service-director/director/bundles/bundle.ts';
-import { type Sources, sources } from '@service-director/director/bundles/sources.ts';
 import { type Builds, buildsIn } from '@service-director/director/dialects/builds/builds.ts';
 import { ksuid, secondsOf } from '@service-director/director/dialects/builds/ksuid.ts';
 import { newBuild } from '@service-director/director/dialects/builds/making.ts';
 import { executionNamesOf } from '@service-director/director/dialects/builds/names.ts';
-import {
-  type Execution,
-  type Executions,
-  orchestrator,
-} from '@service-director/director/dialects/builds/orchestrator.ts';
+import { type Executions, orchestrator } from '@service-director/director/dialects/builds/orchestrator.ts';
 import {
   type BuildId,
   type BuildRecord,
   inputOf,
 } from '@service-director/director/dialects/builds/records.ts';
-import { type BuildsDialect, buildsDialect } from '@service-director/director/dialects/builds/routes.ts';
 import { buildWorker } from '@service-director/director/dialects/builds/worker.ts';
-import { engines } from '@service-director/director/engines/index.ts';
 import { sqliteStore } from '@service-director/director/store/sqlite.ts';
 import { type Store, StoreFailure } from '@service-director/director/store/store.ts';
 import { startLocalCloud } from '@service-director/localcloud';
-import { enginesOf } from '@service-director/shared/engine/engines.ts';
-import { systemClock, systemRandom } from '@service-director/shared/kit/clock.ts';
+import { systemClock } from '@service-director/shared/kit/clock.ts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { type Answered, type Door, type Ground, openDoor, openGround } from './support/dialects.ts';
+import {
+  type BuildsDoor,
+  INPUT,
+  MACHINE,
+  openBuilds,
+  pathOf,
+  START,
+  silent,
+  type Workflow,
+  workflow,
+} from './support/builds.ts';
+import { type Answered, type Door, type Ground, openGround } from './support/dialects.ts';
 import { paperEngine } from './support/paper-engine.ts';
+import { codeKeptAs, NO_TERRAFORM, openTerraformGround, seenAs } from './support/rest.ts';
 import { PROJECT, REGION, until } from './support/world.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
-/** As the documentation prints it. */
-const INPUT = {
-  repo: 'myapp',
-  env: 'prd',
-  branch: 'main',
-  version: '1.2.3',
-  sk: '2HFj3kLmNoPqRsTuVwXy',
-  commit_hash: 'abc123',
-  s3_bucket: 'my-artifacts-bucket',
-  s3_key: 'myapp/main/1.2.3',
-} as const;
-
-const silent = { with: () => silent, debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-
-describe('ids and names (A10, A18, A39 to A41, BA5, BA29)', () => {
-  test('a KSUID has 27 characters of base62, tells its second, and sorts in the order of time', () => {
+describe('ids and names', () => {
+  test('a KSUID has 27 characters of base62, tells its second, and sorts in the order of time (A10, BA29)', () => {
     const moments = Array.from({ length: 400 }, (_, index) => 1_790_000_000_000 + index * 7);
     const ids = moments.map(ksuid);
     for (const id of ids) expect(id).toMatch(/^[0-9A-Za-z]{27}$/);
@@ -62,7 +50,7 @@ describe('ids and names (A10, A18, A39 to A41, BA5, BA29)', () => {
     expect(secondsOf('not one')).toBeUndefined();
   });
 
-  test('the name of an execution is the documented one wherever that is legal', () => {
+  test('the name of an execution is the documented one wherever that is legal (A18, A40, BA5, BA29)', () => {
     expect(executionNamesOf(INPUT)[0]).toBe('myapp-prd-2HFj3kLmNoPqRsTuVwXy');
     const sk = ksuid(systemClock.now());
     for (const repo of ['acme/app', 'a.b', 'x'.repeat(100), `${'long-'.repeat(19)}name`])
@@ -76,39 +64,7 @@ describe('ids and names (A10, A18, A39 to A41, BA5, BA29)', () => {
   });
 });
 
-/** A workflow engine that does as the test says. */
-interface Workflow extends Executions {
-  readonly started: { stateMachineArn: string; name: string; input: string }[];
-  readonly ends: Map<string, Pick<Execution, 'status' | 'error'>>;
-  /** What a start does instead: fail, or fail after it has started it. */
-  refuse: 'no' | 'before' | 'after' | 'blind';
-}
-
-function workflow(): Workflow {
-  const started: Workflow['started'] = [];
-  const ends: Workflow['ends'] = new Map();
-  const arnOf = (name: string): string => `arn:aws:states:us-east-1:123456789:execution:deployment:${name}`;
-  return {
-    started,
-    ends,
-    refuse: 'no',
-    async startExecution(request) {
-      if (this.refuse === 'before') throw new Error('the state machine is gone');
-      if (!started.some(({ name }) => name === request.name)) started.push(request);
-      if (this.refuse !== 'no') throw new Error('the answer got lost');
-      return arnOf(request.name);
-    },
-    async describeExecution(name) {
-      if (this.refuse === 'blind') throw new Error('nobody answers');
-      if (!started.some((one) => one.name === name)) return undefined;
-      return { arn: arnOf(name), ...(ends.get(name) ?? { status: 'RUNNING' }) };
-    },
-  };
-}
-
-const MACHINE = 'arn:aws:states:us-east-1:123456789:stateMachine:deployment';
-
-describe('starting an execution (A1 to A5, A14 to A29, A33 to A38)', () => {
+describe('starting an execution', () => {
   let store: Store;
   let builds: Builds;
   let flow: Workflow;
@@ -130,7 +86,7 @@ describe('starting an execution (A1 to A5, A14 to A29, A33 to A38)', () => {
       ...{ executions: flow, orchestrator: orchestrator(flow, MACHINE, builds) },
     });
 
-  test('hands on the eight keys byte for byte under the documented name, and gives the ARN', async () => {
+  test('hands on the eight keys byte for byte under the documented name, and gives the ARN (A2, A4, A6 to A9, A11, A12, A14, A15, A17, A19 to A23, A27, A32 to A34, A37, A38)', async () => {
     await builds.create([build()]);
     const arn = await start();
     expect(arn).toBe(
@@ -158,14 +114,14 @@ describe('starting an execution (A1 to A5, A14 to A29, A33 to A38)', () => {
     });
   });
 
-  test('started many times at once it is one execution with one ARN', async () => {
+  test('started many times at once it is one execution with one ARN (A19)', async () => {
     await builds.create([build()]);
     const arns = await Promise.all(Array.from({ length: 20 }, () => start()));
     expect(new Set(arns).size).toBe(1);
     expect(flow.started.length).toBe(1);
   });
 
-  test('names that hyphens make alike stay apart, and each leads to its build (BA5)', async () => {
+  test('names that hyphens make alike stay apart, and each leads to its build (A39, A41, BA5)', async () => {
     const [one, two] = [
       { repo: 'a-b', env: 'c' },
       { repo: 'a', env: 'b-c' },
@@ -177,7 +133,7 @@ describe('starting an execution (A1 to A5, A14 to A29, A33 to A38)', () => {
     expect(owners.map((owner) => owner?.repo).sort()).toEqual(['a', 'a-b']);
   });
 
-  test('what cannot be started stays as it was; whoever asked marks it (A24, A25, C23)', async () => {
+  test('what cannot be started stays as it was; whoever asked marks it (A24, A25)', async () => {
     await builds.create([build()]);
     const before = await builds.get(INPUT);
     flow.refuse = 'before';
@@ -227,7 +183,7 @@ describe('starting an execution (A1 to A5, A14 to A29, A33 to A38)', () => {
     expect(await builds.get(INPUT)).not.toHaveProperty('execution_arn');
   });
 
-  test('terminal is for ever, and another execution ends nothing (3.2, BA2)', async () => {
+  test('terminal is for ever, and another execution ends nothing (A3, BA2)', async () => {
     await builds.create([build()]);
     await start();
     await builds.finish(INPUT, 'somebody-elses', { status: 'SUCCESS' });
@@ -283,7 +239,7 @@ describe('starting an execution (A1 to A5, A14 to A29, A33 to A38)', () => {
     expect(statuses).toEqual(['FAILED', 'PENDING', 'IN_PROGRESS']);
   });
 
-  test('ends as its execution ended (A28)', async () => {
+  test('ends as its execution ended (A28, BA8)', async () => {
     await builds.create([build(), build({ repo: 'other' })]);
     await worker().sweep();
     flow.ends.set('myapp-prd-2HFj3kLmNoPqRsTuVwXy', { status: 'SUCCEEDED' });
@@ -298,45 +254,25 @@ describe('starting an execution (A1 to A5, A14 to A29, A33 to A38)', () => {
   });
 });
 
-const kept: Sources = { resolve: async () => ({ digest: 'b'.repeat(64) }) };
-
-describe('over HTTP (A6 to A13, A31, AX1, AX2, AX4, AX22, AX23)', () => {
+describe('over HTTP', () => {
   const paper = paperEngine();
   let ground: Ground;
-  let dialect: BuildsDialect;
+  let opened: BuildsDoor;
   let door: Door;
 
   beforeAll(async () => {
-    ground = await openGround({ engine: () => paper, sources: () => kept });
-    dialect = buildsDialect({
-      ...{ ...ground, clock: systemClock, project: PROJECT, region: REGION },
-      ...{ timeoutSeconds: 600, pollMs: 50 },
-    });
-    dialect.worker.start();
-    door = await openDoor(ground.log, dialect.routes);
+    ground = await openGround({ engine: () => paper, sources: () => codeKeptAs('b'.repeat(64)) });
+    opened = await openBuilds(ground);
+    ({ door } = opened);
   });
-  afterAll(async () => {
-    await door.close();
-    await dialect.worker.stop();
-    await ground.stop();
-  });
+  afterAll(() => opened.stop());
 
-  const START = {
-    ...{ repo: 'shop', env: 'dev', branch: 'main', version: '12.abc', commit_hash: 'abc' },
-    s3_bucket: 'artifacts',
-  };
   const post = (body: unknown, headers: Record<string, string> = {}): Promise<Answered> =>
     door.ask('POST', '/api/builds', body, headers);
-  const pathOf = ({ repo, env, sk }: BuildId): string =>
-    `/api/builds/${encodeURIComponent(repo)}/${env}/${sk}`;
   const reached = (id: BuildId, status: string): Promise<Answered['body']> =>
-    until(async () => {
-      const { body } = await door.ask('GET', pathOf(id));
-      if (body.status !== status) throw new Error(JSON.stringify(body));
-      return body;
-    });
+    seenAs(door, pathOf(id), status);
 
-  test('a record is written, answered and carried out', async () => {
+  test('a record is written, answered and carried out (A13, A26, A31, AX1)', async () => {
     const { status, body, headers } = await post(START);
     expect(status).toBe(202);
     expect(body).toEqual({
@@ -369,7 +305,7 @@ describe('over HTTP (A6 to A13, A31, AX1, AX2, AX4, AX22, AX23)', () => {
     );
   });
 
-  test('the documented input starts a build, and again is the same build (A16)', async () => {
+  test('the documented input starts a build, and again is the same build (A10, A16)', async () => {
     const first = await post({ ...INPUT, auto_approve: true });
     expect([first.status, first.body.id]).toEqual([202, 'myapp/prd:2HFj3kLmNoPqRsTuVwXy']);
     await reached(INPUT, 'SUCCESS');
@@ -383,7 +319,7 @@ describe('over HTTP (A6 to A13, A31, AX1, AX2, AX4, AX22, AX23)', () => {
     });
   });
 
-  test('the same Idempotency-Key is the same build, once, whoever is first (C2)', async () => {
+  test('the same Idempotency-Key is the same build, once, whoever is first', async () => {
     const headers = { 'idempotency-key': 'k-1' };
     const answers = await Promise.all(Array.from({ length: 8 }, () => post(START, headers)));
     expect(new Set(answers.map(({ body }) => body.sk)).size).toBe(1);
@@ -392,7 +328,7 @@ describe('over HTTP (A6 to A13, A31, AX1, AX2, AX4, AX22, AX23)', () => {
     expect((await post(START, { 'idempotency-key': 'x'.repeat(300) })).status).toBe(400);
   });
 
-  test('a production build waits for somebody, as IN_PROGRESS (C4, C22)', async () => {
+  test('a production build waits for somebody, as IN_PROGRESS', async () => {
     const { body } = await post({ ...START, repo: 'gated', env: 'prd' });
     await reached(body, 'IN_PROGRESS');
     const command = `build:gated-prd-${body.sk}`;
@@ -413,7 +349,7 @@ describe('over HTTP (A6 to A13, A31, AX1, AX2, AX4, AX22, AX23)', () => {
     expect(await reached(body, 'FAILED')).toMatchObject({ error_msg: expect.stringContaining('cancelled') });
   });
 
-  test('what fails tells why', async () => {
+  test('what fails tells why (AX23, AX26, BA1, BA6, BA28)', async () => {
     paper.fail('main', 'the quota is used up');
     const { body } = await post({ ...START, repo: 'unlucky' });
     expect(await reached(body, 'FAILED')).toMatchObject({ error_msg: 'the quota is used up' });
@@ -460,7 +396,7 @@ describe('over HTTP (A6 to A13, A31, AX1, AX2, AX4, AX22, AX23)', () => {
     });
   });
 
-  test('the first environment: of the repository, else of all, else dev (AX4, AX10)', async () => {
+  test('the first environment: of the repository, else of all, else dev (AX4)', async () => {
     const { env: _, ...start } = START;
     expect((await post({ ...start, repo: 'first' })).body.env).toBe('dev');
     expect((await door.ask('GET', '/api/builds/-/settings/first')).body).toEqual({
@@ -479,7 +415,7 @@ describe('over HTTP (A6 to A13, A31, AX1, AX2, AX4, AX22, AX23)', () => {
     expect((await door.ask('PUT', '/api/builds/-/settings/first?overwrite=true', again)).status).toBe(200);
   });
 
-  test('a repository may be called latest, or have a slash in its name (C2, BA27)', async () => {
+  test('a repository may be called latest, or have a slash in its name (BA27)', async () => {
     for (const repo of ['latest', 'acme/shop']) {
       const { status, body } = await post({ ...START, repo, env: 'dev' });
       expect(status, repo).toBe(202);
@@ -489,7 +425,7 @@ describe('over HTTP (A6 to A13, A31, AX1, AX2, AX4, AX22, AX23)', () => {
     }
   });
 
-  test('lists: newest first, of a repository, in an environment, the latest of each (BA27)', async () => {
+  test('lists: newest first, of a repository, in an environment, the latest of each (AX21, BA27)', async () => {
     const one = await post({ ...START, repo: 'lister', env: 'list-env' });
     const two = await post({ ...START, repo: 'lister', env: 'list-env' });
     const ids = async (query: string): Promise<string[]> => {
@@ -550,7 +486,7 @@ describe('over HTTP (A6 to A13, A31, AX1, AX2, AX4, AX22, AX23)', () => {
     expect(JSON.stringify(command?.value)).toContain('gs://artifacts/shop/main/12.abc/bundle.tar.gz');
   });
 
-  test('roles are by environment; to promote is to approve', async () => {
+  test('roles are by environment; to promote is to approve (BA25)', async () => {
     const grant = { role: 'deployer', environments: ['dev', 'staging'], mayApproveOwn: false } as const;
     door.as({ name: 'ada@example.com', grants: [grant] });
     const refused = await post({ ...START, env: 'prd' });
@@ -568,41 +504,41 @@ describe('over HTTP (A6 to A13, A31, AX1, AX2, AX4, AX22, AX23)', () => {
   });
 });
 
-const terraform = spawnSync('terraform', ['version', '-json'], { encoding: 'utf8' });
-const missing = terraform.status === 0 ? '' : ' (skipped: Terraform is not on the PATH)';
-
-describe.skipIf(terraform.status !== 0)(`on the real Terraform, its code in Cloud Storage${missing}`, () => {
-  test('a build is carried out; one without artifacts fails and says so', async () => {
-    const real = await openRealGround();
-    try {
-      const { door } = real;
-      const code =
-        'resource "terraform_data" "it" { input = "built" }\noutput "word" { value = terraform_data.it.output }\n';
-      await real.upload(
-        'built/main/1.0/bundle.tar.gz',
-        await pack([{ path: 'main.tf', content: Buffer.from(code) }]),
-      );
-      const start = { env: 'dev', branch: 'main', version: '1.0', commit_hash: 'abc', s3_bucket: BUCKET };
-      const ended = async (repo: string): Promise<Answered['body']> => {
-        const { body } = await door.ask('POST', '/api/builds', { ...start, repo });
-        return until(async () => {
-          const { body: now } = await door.ask('GET', `/api/builds/${repo}/dev/${body.sk}`);
-          if (now.finished_at === undefined) throw new Error(JSON.stringify(now));
-          return now;
+describe.skipIf(NO_TERRAFORM !== '')(
+  `on the real Terraform, its code in Cloud Storage${NO_TERRAFORM}`,
+  () => {
+    test('a build is carried out; one without artifacts fails and says so', async () => {
+      const real = await openRealGround();
+      try {
+        const { door } = real;
+        const code =
+          'resource "terraform_data" "it" { input = "built" }\noutput "word" { value = terraform_data.it.output }\n';
+        await real.upload(
+          'built/main/1.0/bundle.tar.gz',
+          await pack([{ path: 'main.tf', content: Buffer.from(code) }]),
+        );
+        const start = { env: 'dev', branch: 'main', version: '1.0', commit_hash: 'abc', s3_bucket: BUCKET };
+        const ended = async (repo: string): Promise<Answered['body']> => {
+          const { body } = await door.ask('POST', '/api/builds', { ...start, repo });
+          return until(async () => {
+            const { body: now } = await door.ask('GET', `/api/builds/${repo}/dev/${body.sk}`);
+            if (now.finished_at === undefined) throw new Error(JSON.stringify(now));
+            return now;
+          });
+        };
+        expect(await ended('built')).toMatchObject({ status: 'SUCCESS' });
+        const units = await real.ground.store.list<{ outputs: object }>({ collection: 'units' });
+        expect(units.map(({ value }) => value.outputs)).toEqual([{ word: 'built' }]);
+        expect(await ended('lost')).toMatchObject({
+          status: 'FAILED',
+          error_msg: expect.stringMatching(/bundle|not|404/i),
         });
-      };
-      expect(await ended('built')).toMatchObject({ status: 'SUCCESS' });
-      const units = await real.ground.store.list<{ outputs: object }>({ collection: 'units' });
-      expect(units.map(({ value }) => value.outputs)).toEqual([{ word: 'built' }]);
-      expect(await ended('lost')).toMatchObject({
-        status: 'FAILED',
-        error_msg: expect.stringMatching(/bundle|not|404/i),
-      });
-    } finally {
-      await real.stop();
-    }
-  });
-});
+      } finally {
+        await real.stop();
+      }
+    });
+  },
+);
 
 const BUCKET = 'build-artifacts';
 
@@ -620,32 +556,8 @@ async function openRealGround(): Promise<Real> {
     project: PROJECT,
     propagationMs: 0,
   });
-  const ground = await openGround({
-    endpoint: running.origin,
-    engine: (artifacts, dir) =>
-      enginesOf(paperEngine(), {
-        terraform: () => {
-          mkdirSync(join(dir, 'work'), { recursive: true });
-          return engines.terraform({
-            ...{ binary: 'terraform', workRoot: join(dir, 'work'), artifacts, clock: systemClock },
-            environment: { PATH: process.env.PATH ?? '' },
-            allowLocalExec: false,
-            graceMs: 5_000,
-          });
-        },
-      }),
-    sources: (artifacts, dir, cloud) =>
-      sources({
-        ...{ artifacts, cloud, clock: systemClock, random: systemRandom, workRoot: dir },
-        ...{ generatorUrl: undefined, allowPrivate: false, environment: {} },
-      }),
-  });
-  const dialect = buildsDialect({
-    ...{ ...ground, clock: systemClock, project: PROJECT, region: REGION },
-    ...{ timeoutSeconds: 600, pollMs: 50 },
-  });
-  dialect.worker.start();
-  const door = await openDoor(ground.log, dialect.routes);
+  const ground = await openTerraformGround(running.origin);
+  const { door, stop } = await openBuilds(ground);
   const demand = async (path: string, body: string | Buffer): Promise<void> => {
     const response = await fetch(`${running.origin}${path}`, { method: 'POST', body });
     if (!response.ok) throw new Error(`${path} answers ${response.status}: ${await response.text()}`);
@@ -656,9 +568,7 @@ async function openRealGround(): Promise<Real> {
     upload: (name, bytes) =>
       demand(`/upload/storage/v1/b/${BUCKET}/o?uploadType=media&name=${encodeURIComponent(name)}`, bytes),
     async stop() {
-      await door.close();
-      await dialect.worker.stop();
-      await ground.stop();
+      await stop();
       await running.stop();
       await early.stop();
     },

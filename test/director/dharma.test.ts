@@ -1,33 +1,33 @@
 /** The dialect at `/api`, as its clients speak it: JSON without saying so, and their own words for everything. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { type Answer, type DirectorProcess, startDirector } from './support/director.ts';
-import { openWorld, until, type World } from './support/world.ts';
+import { type Client, clientOf, curlTo } from './support/dharma.ts';
+import type { Answered } from './support/dialects.ts';
+import type { DirectorProcess } from './support/director.ts';
+import { NO_TERRAFORM, openDirector } from './support/rest.ts';
+import { until, type World } from './support/world.ts';
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 120_000 });
 
 const GENERATOR = join(import.meta.dirname, '../../examples/generator/main.js');
-const hasTerraform = spawnSync('terraform', ['version'], { stdio: 'ignore' }).status === 0;
-if (!hasTerraform)
-  process.stdout.write('Terraform is not on PATH: what deploys with it is not tested here.\n');
 
 let world: World;
 let director: DirectorProcess;
+let client: Client;
 let generator: ChildProcess;
 let generatorUrl: string;
 
 beforeAll(async () => {
-  world = await openWorld();
   generator = spawn(process.execPath, [GENERATOR], { env: { PORT: '0', STEP_MS: '50' } });
   const [line] = await once(createInterface({ input: generator.stdout ?? process.stdin }), 'line');
   generatorUrl = String(line).replace('Listening on ', '');
-  director = await startDirector(world, {
-    env: { IAC_GENERATOR_URL: generatorUrl, TERRAFORM_WORK_DIR: join(world.dir, 'terraform') },
-  });
-  await director.ready();
+  ({ world, director } = await openDirector(({ dir }) => ({
+    env: { IAC_GENERATOR_URL: generatorUrl, TERRAFORM_WORK_DIR: join(dir, 'terraform') },
+  })));
+  client = clientOf(curlTo(director.url));
 });
 afterAll(async () => {
   generator.kill();
@@ -35,13 +35,9 @@ afterAll(async () => {
 });
 
 /** As `curl -d` sends it. */
-async function post(path: string, body: unknown): Promise<Pick<Answer, 'status' | 'body'>> {
-  const response = await fetch(director.url + path, {
-    method: 'POST',
-    headers: { 'content-type': 'application/x-www-form-urlencoded' },
-    body: typeof body === 'string' ? body : JSON.stringify(body),
-  });
-  return { status: response.status, body: await response.json() };
+async function post(path: string, data: unknown): Promise<Pick<Answered, 'status' | 'body'>> {
+  const { status, body } = await client.curl(path, data);
+  return { status, body };
 }
 
 async function generate(blueprintId: string, options: object = {}): Promise<string> {
@@ -60,27 +56,8 @@ const EXAMPLE = {
   format: 'terraform',
 };
 
-async function start(body: object): Promise<string> {
-  const { status, body: answer } = await post('/api/deployments', { ...EXAMPLE, ...body });
-  expect([status, answer]).toEqual([
-    202,
-    { deploymentId: expect.stringMatching(UUID), status: 'pending', message: 'Deployment started' },
-  ]);
-  return answer.deploymentId;
-}
-
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
-const WORDS = ['pending', 'planning', 'applying', 'completed', 'failed', 'rolled_back'];
-
-/** As their automation engine waits: as long as it hears one of three words. */
-async function ended(id: string): Promise<Answer['body']> {
-  return until(async () => {
-    const { body } = await director.get(`/api/deployments/${id}`);
-    expect(WORDS).toContain(body.status);
-    expect(['pending', 'planning', 'applying']).not.toContain(body.status);
-    return body;
-  });
-}
+const start = (more: object): Promise<string> => client.start({ ...EXAMPLE, ...more });
+const ended = (id: string): Promise<Answered['body']> => client.ended(id);
 
 describe('mistakes, in the words that its clients know', () => {
   const mistakes: [string, object, string][] = [
@@ -137,7 +114,7 @@ test('a job that the generator does not know', async () => {
   });
 });
 
-describe.skipIf(!hasTerraform)('with Terraform', () => {
+describe.skipIf(NO_TERRAFORM !== '')(`with Terraform${NO_TERRAFORM}`, () => {
   let first: string;
 
   test('a deployment goes through, and tells of itself', async () => {

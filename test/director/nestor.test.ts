@@ -1,25 +1,17 @@
 /** The dialect at `/api/v1`: graphs of resources, as composers send them. */
-import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { digestOf, pack } from '@service-director/director/bundles/bundle.ts';
-import { bundleKey, type Sources, sources } from '@service-director/director/bundles/sources.ts';
+import { bundleKey } from '@service-director/director/bundles/sources.ts';
 import { nestorRoutes } from '@service-director/director/dialects/nestor/routes.ts';
-import { engines } from '@service-director/director/engines/index.ts';
-import { enginesOf } from '@service-director/shared/engine/engines.ts';
-import { systemClock, systemRandom } from '@service-director/shared/kit/clock.ts';
+import { systemClock } from '@service-director/shared/kit/clock.ts';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Answered, type Door, type Ground, openDoor, openGround } from './support/dialects.ts';
 import { paperEngine } from './support/paper-engine.ts';
+import { codeKeptAs, NO_TERRAFORM, openTerraformGround, seenAs } from './support/rest.ts';
 import { PROJECT, REGION, until } from './support/world.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 const DIGEST = 'a'.repeat(64);
-/** Code that is there already, under the name that it is asked for by. */
-const kept: Sources = {
-  resolve: async (source) => ({ digest: 'digest' in source ? source.digest : DIGEST }),
-};
 
 let health: () => Promise<{ status: 'healthy' | 'unhealthy'; version?: string; message?: string }>;
 let isReady = true;
@@ -45,7 +37,7 @@ let door: Door;
 
 beforeAll(async () => {
   health = async () => ({ status: 'healthy', version: '1.11.4' });
-  ground = await openGround({ engine: () => paper, sources: () => kept });
+  ground = await openGround({ engine: () => paper, sources: () => codeKeptAs(DIGEST) });
   door = await mount(ground);
 });
 afterAll(async () => {
@@ -71,13 +63,8 @@ const post = (body: unknown): Promise<Answered> => door.ask('POST', '/api/v1/dep
 const get = (id: string, rest = ''): Promise<Answered> => door.ask('GET', `/api/v1/deployments/${id}${rest}`);
 
 /** The deployment, once it has that status. */
-function reached(id: string, status: string, by = door): Promise<Answered['body']> {
-  return until(async () => {
-    const { body } = await by.ask('GET', `/api/v1/deployments/${id}`);
-    if (body.status !== status) throw new Error(`${id} is ${JSON.stringify(body)}`);
-    return body;
-  });
-}
+const reached = (id: string, status: string, by = door): Promise<Answered['body']> =>
+  seenAs(by, `/api/v1/deployments/${id}`, status);
 
 async function deployed(
   id: string,
@@ -646,10 +633,7 @@ describe('what can be read (N33, NX1)', () => {
   });
 });
 
-const terraform = spawnSync('terraform', ['version', '-json'], { encoding: 'utf8' });
-const missing = terraform.status === 0 ? '' : ' (skipped: Terraform is not on the PATH)';
-
-describe.skipIf(terraform.status !== 0)(`on the real Terraform${missing}`, () => {
+describe.skipIf(NO_TERRAFORM !== '')(`on the real Terraform${NO_TERRAFORM}`, () => {
   const CODE = `
     variable "word" { type = string }
     resource "terraform_data" "thing" { input = var.word }
@@ -657,25 +641,7 @@ describe.skipIf(terraform.status !== 0)(`on the real Terraform${missing}`, () =>
   `;
 
   test('two modules in order, an output along the edge, a change, the way back, the end (N13, N17, N21, N47, N131)', async () => {
-    const real = await openGround({
-      engine: (artifacts, dir) =>
-        enginesOf(paperEngine(), {
-          terraform: () => {
-            mkdirSync(join(dir, 'work'), { recursive: true });
-            return engines.terraform({
-              ...{ binary: 'terraform', workRoot: join(dir, 'work'), artifacts, clock: systemClock },
-              environment: { PATH: process.env.PATH ?? '' },
-              allowLocalExec: false,
-              graceMs: 5_000,
-            });
-          },
-        }),
-      sources: (artifacts, dir, cloud) =>
-        sources({
-          ...{ artifacts, cloud, clock: systemClock, random: systemRandom, workRoot: dir },
-          ...{ generatorUrl: undefined, allowPrivate: false, environment: {} },
-        }),
-    });
+    const real = await openTerraformGround();
     const own = await mount(real);
     try {
       const bundle = await pack([{ path: 'main.tf', content: Buffer.from(CODE) }]);

@@ -186,6 +186,10 @@ describe('asking', () => {
     await expect(ask(url, { allowPrivate: true, mostBytes: 10, timeoutMs: 50 })).rejects.toMatchObject({
       name: 'TimeoutError',
     });
+    const forEver = { allowPrivate: true, lookup: () => new Promise<never>(() => {}) };
+    await expect(
+      ask('http://slow.test/', { ...forEver, mostBytes: 10, timeoutMs: 50 }),
+    ).rejects.toMatchObject({ name: 'TimeoutError' });
     const abort = new AbortController();
     const asking = ask(url, { allowPrivate: true, ...limits, signal: abort.signal });
     abort.abort(new Error('enough'));

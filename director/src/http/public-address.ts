@@ -5,7 +5,12 @@
  * connection is made to one of these. Nobody is followed elsewhere: a redirect is an answer like any other.
  */
 import { lookup as systemLookup } from 'node:dns/promises';
-import { type IncomingHttpHeaders, request as overHttp, type RequestOptions } from 'node:http';
+import {
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request as overHttp,
+  type RequestOptions,
+} from 'node:http';
 import { request as overHttps } from 'node:https';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 
@@ -35,7 +40,7 @@ export interface Question extends AddressRules {
   readonly body?: string | Buffer;
   /** Of the answer; a longer one rejects. */
   readonly mostBytes: number;
-  /** From the first byte of the question to the last of the answer. */
+  /** From when the name is looked up to the last byte of the answer. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
 }
@@ -122,13 +127,39 @@ export async function demandPublicHost(
 /** Asks, and resolves with whatever is answered, redirects too. Throws AddressRefused, and what the network throws. */
 export async function ask(url: string | URL, question: Question): Promise<Answer> {
   const { method = 'GET', headers = {}, body, mostBytes, timeoutMs } = question;
-  const parsed = new URL(url);
-  const addresses = await demandPublic(parsed, question);
   const signal = AbortSignal.any([
     AbortSignal.timeout(timeoutMs),
     ...(question.signal ? [question.signal] : []),
   ]);
-  signal.throwIfAborted();
+  const message = await beginToAsk(url, { method, headers, body, signal }, question);
+  try {
+    const read = await readUpTo(message, mostBytes, new URL(url).hostname);
+    return { status: message.statusCode ?? 0, headers: message.headers, body: read };
+  } catch (error) {
+    // An answer that is broken off fails with an AbortError, whatever the signal's reason was.
+    throw signal.aborted ? signal.reason : error;
+  }
+}
+
+export interface Asked {
+  readonly method: 'GET' | 'POST' | 'PUT';
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | Buffer | undefined;
+  /** Ends the lookup, the connection, and the answer that comes over it. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Resolves with the answer once its headers are there; its body is for the caller to read, or to let go. Throws
+ * AddressRefused, the signal's reason, and what the network throws.
+ */
+export async function beginToAsk(
+  url: string | URL,
+  { method, headers, body, signal }: Asked,
+  rules: AddressRules,
+): Promise<IncomingMessage> {
+  const addresses = await unlessAborted(demandPublic(url, rules), signal);
+  const parsed = new URL(url);
   const options: RequestOptions = {
     method,
     headers: { ...headers, ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }) },
@@ -138,17 +169,25 @@ export async function ask(url: string | URL, question: Question): Promise<Answer
     agent: false,
   };
   return await new Promise((resolve, reject) => {
-    // An aborted request fails with an AbortError, whatever the signal's reason was.
-    const fail = (error: unknown): void => reject(signal.aborted ? signal.reason : error);
     const request = parsed.protocol === 'https:' ? overHttps : overHttp;
-    const asked = request(parsed, options, (response) => {
-      readUpTo(response, mostBytes, parsed.hostname)
-        .then((read) => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: read }))
-        .catch(fail);
-    });
-    asked.on('error', fail);
+    const asked = request(parsed, options, resolve);
+    // An aborted request fails with an AbortError, whatever the signal's reason was.
+    asked.on('error', (error) => reject(signal.aborted ? signal.reason : error));
     asked.end(body);
   });
+}
+
+/** Looking up a name cannot be aborted, and may take longer than anybody wants to wait. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const stop = (): void => reject(signal.reason);
+  if (signal.aborted) stop();
+  signal.addEventListener('abort', stop);
+  try {
+    return await Promise.race([promise, work]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
 }
 
 async function readUpTo(response: AsyncIterable<Buffer>, mostBytes: number, host: string): Promise<Buffer> {

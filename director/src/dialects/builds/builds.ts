@@ -26,7 +26,7 @@ export class NotPossible extends Error {}
 
 export interface Builds {
   get(id: BuildId): Promise<BuildRecord | undefined>;
-  /** All or none, each PENDING. Rejects with Conflict when one of them, or what `more` demands to be absent, is there. */
+  /** All or none; those that are PENDING are to be started. Rejects with Conflict when one of them, or what `more` demands to be absent, is there. */
   create(records: readonly BuildRecord[], more?: readonly Write[]): Promise<void>;
   /** PENDING → IN_PROGRESS under a name; what is reserved already stays so. Rejects with NotPossible. */
   reserve(id: BuildId): Promise<Reserved>;
@@ -112,7 +112,7 @@ export function buildsIn(store: Store, clock: Clock): Builds {
       await store.commit([
         ...records.flatMap((build): Write[] => [
           { type: 'put', key: buildKeys.build(build), value: build, if: 'absent' },
-          { type: 'put', key: buildKeys.open(build), value: { id: idOf(build) }, if: 'absent' },
+          ...openWrites(build),
         ]),
         ...newest.flat(),
         ...more,
@@ -164,6 +164,12 @@ export function buildsIn(store: Store, clock: Clock): Builds {
       );
     },
   };
+}
+
+/** What has ended elsewhere, and is only brought here, is not started again. */
+function openWrites(build: BuildRecord): Write[] {
+  if (isFinished(build)) return [];
+  return [{ type: 'put', key: buildKeys.open(build), value: { id: idOf(build) }, if: 'absent' }];
 }
 
 interface Step {

@@ -100,8 +100,8 @@ export const buildKeys = {
 
 /** Ids begin so. */
 export const PREFIXES = {
-  all: 'of//',
   open: 'open//',
+  allLatest: 'latest//',
   latest: (env: string): string => `latest//${env}/`,
   builds: ({ repo, env }: Pick<BuildId, 'repo' | 'env'>): string => `of//${env}/${encodeURIComponent(repo)}/`,
 } as const;

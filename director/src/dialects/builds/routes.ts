@@ -9,20 +9,21 @@ import { demandIncoming, type Scopes } from '../../http/demand.ts';
 import { queryOf } from '../../http/query.ts';
 import { demandPermitted, type Place, permitted } from '../../http/roles.ts';
 import type { Log } from '../../observability/log.ts';
-import { listAll } from '../../store/list-all.ts';
 import { canonicalEnvironment } from '../environment.ts';
 import { parseBody } from '../json-body.ts';
 import { traced } from '../trace.ts';
 import { type Builds, buildsIn } from './builds.ts';
 import { directorExecutions, type ExecutionsOptions, incomingOf, scopeNameOf } from './executions.ts';
+import type { Line } from './listing.ts';
 import { type MakingContext, makeOnce, newBuild, promote, rebuilt } from './making.ts';
 import { executionNamesOf } from './names.ts';
 import { type Executions, type Orchestrator, orchestrator } from './orchestrator.ts';
-import { BUILD_STATUSES, type BuildId, type BuildRecord, type LatestRecord, PREFIXES } from './records.ts';
+import { listed, listedOf } from './reading.ts';
+import type { BuildId, BuildRecord } from './records.ts';
 import { failed, notHere, Refused } from './refused.ts';
 import { idFrom, isRepo, parse, Redeploy, SettingsRequest, Start } from './request.ts';
 import { DEFAULT_REPO, downstreamOf, keepSettings, settingsOf } from './settings.ts';
-import { buildView } from './views.ts';
+import { buildView, pageView } from './views.ts';
 import { type BuildWorker, buildWorker } from './worker.ts';
 
 export interface BuildsOptions extends ExecutionsOptions {
@@ -55,8 +56,6 @@ export function buildsDialect(options: BuildsOptions): BuildsDialect {
 }
 
 const MOST_BODY = '1mb';
-const LIMIT = 20;
-const MOST = 500;
 
 function routesOf(options: BuildsOptions, builds: Builds, worker: BuildWorker): Router {
   const { store, clock } = options;
@@ -93,20 +92,14 @@ function routesOf(options: BuildsOptions, builds: Builds, worker: BuildWorker): 
   });
 
   router.get('/api/builds', async (request, response) => {
-    const found = await foundBy(request, options, builds);
-    const shown = found.filter((build) => permitted(whoCalls(request), 'read', placeOf(build)));
-    const list = shown.slice(0, limitOf(request));
-    response.json({ builds: list.map((build) => buildView(build)), count: list.length });
+    const mayRead = (line: Line): boolean => permitted(whoCalls(request), 'read', placeOf(line));
+    response.json(pageView(await listed(request, { store, builds, mayRead })));
   });
 
   router.get('/api/builds/:repo/:env', async (request, response) => {
     const { repo, env } = idFrom({ ...request.params, sk: ANY_SK });
     demandPermitted(whoCalls(request), 'read', placeOf({ repo, env }));
-    const rows = await store.list<BuildRecord>({
-      ...{ collection: 'builds', prefix: PREFIXES.builds({ repo, env }), order: 'descending' },
-      limit: limitOf(request),
-    });
-    response.json({ builds: rows.map(({ value }) => buildView(value)), count: rows.length });
+    response.json(pageView(await listedOf({ repo, env }, request, store)));
   });
 
   router.get('/api/builds/:repo/:env/:sk', async (request, response) => {
@@ -202,50 +195,4 @@ function keyOf(request: Request): string[] | undefined {
   if (!/^[\x21-\x7e]{1,200}$/.test(key))
     throw new Refused(400, 'An Idempotency-Key has 1 to 200 visible characters');
   return [callerOf(request), request.path, key];
-}
-
-/** Newest first. */
-async function foundBy(
-  request: Request,
-  { store }: BuildsOptions,
-  builds: Builds,
-): Promise<readonly BuildRecord[]> {
-  const [repo, env, status] = ['repo', 'env', 'status'].map((name) => queryOf(request, name));
-  if (status !== undefined && !BUILD_STATUSES.some((known) => known === status))
-    throw new Refused(400, `status is one of ${BUILD_STATUSES.join(', ')}`);
-  const fits = (build: BuildRecord): boolean =>
-    (repo === undefined || build.repo === repo) &&
-    (env === undefined || build.env === env) &&
-    (status === undefined || build.status === status);
-  const all = await candidates(request, env, store, builds);
-  return all.filter(fits).sort((a, b) => (a.sk < b.sk ? 1 : -1));
-}
-
-async function candidates(
-  request: Request,
-  env: string | undefined,
-  store: BuildsOptions['store'],
-  builds: Builds,
-): Promise<BuildRecord[]> {
-  const execution = queryOf(request, 'execution');
-  if (execution !== undefined) {
-    const id = await builds.ofExecution(execution.slice(execution.lastIndexOf(':') + 1).slice(0, 100));
-    const build = id && (await builds.get(id));
-    return build ? [build] : [];
-  }
-  if (queryOf(request, 'latest') === 'true') {
-    const prefix = env === undefined ? 'latest//' : PREFIXES.latest(env);
-    const rows = await listAll<LatestRecord>(store, { collection: 'builds', prefix });
-    const found = await Promise.all(rows.map(({ value }) => builds.get(value.id)));
-    return found.flatMap((build) => build ?? []);
-  }
-  const rows = await listAll<BuildRecord>(store, { collection: 'builds', prefix: PREFIXES.all });
-  return rows.map(({ value }) => value);
-}
-
-function limitOf(request: Request): number {
-  const asked = queryOf(request, 'limit') ?? String(LIMIT);
-  const limit = /^\d{1,6}$/.test(asked) ? Number(asked) : 0;
-  if (limit < 1 || limit > MOST) throw new Refused(400, `limit is a number from 1 to ${MOST}`);
-  return limit;
 }

@@ -1,4 +1,5 @@
 /** Builds as the dialect at `/api/builds` tells them. */
+import type { Page } from './listing.ts';
 import { type BuildRecord, idText } from './records.ts';
 
 /** What is not there is left out. */
@@ -14,4 +15,9 @@ export function buildView(build: BuildRecord, downstream?: readonly string[]): o
     ...(auto_approve ? { auto_approve } : {}),
     ...(downstream === undefined ? {} : { downstream_envs: downstream }),
   };
+}
+
+export function pageView({ builds, next }: Page): object {
+  const list = builds.map((build) => buildView(build));
+  return { builds: list, count: list.length, ...(next === undefined ? {} : { next }) };
 }

@@ -1,6 +1,6 @@
 /** Requests of the dialect at `/api`, as its clients write them, and the commands that they come to. */
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { scopeNameFor } from '../environment.ts';
 
 /** Their own words for what is wrong; clients show them. */
 export const WRONG = {
@@ -80,15 +80,7 @@ export function parseStart(body: unknown): Start {
 
 /** What has a state of its own: a blueprint in an environment, in one cloud and one format. */
 export function scopeNameOf({ blueprintId, targetCloud, format }: Start): string {
-  const digest = createHash('sha256')
-    .update(JSON.stringify([blueprintId, targetCloud, format]))
-    .digest('hex');
-  const readable = blueprintId
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^-+|-+$/g, '')
-    .slice(0, 20);
-  return `bp-${readable}-${digest.slice(0, 8)}`.replace(/-+/g, '-');
+  return scopeNameFor('bp', blueprintId, [blueprintId, targetCloud, format]);
 }
 
 /** One dataflow with one module, whose code the generator has. */

@@ -5,9 +5,18 @@
  *     POST /dataflow/setup       {"dataflow_name"?}                  200 once it is set up; all, where none is named
  *     POST /orchestrate/teardown {"dataflow_name"}                   200 once it is taken down
  *
- * What could not be done within its time, or at all, is answered with 500 and {"error"}.
+ * What could not be done within its time, or at all, is answered with 500 and {"error"}. What is taken and answered
+ * stands in `shared/src/contract/gate.ts`, beside a client.
  */
 import { randomUUID } from 'node:crypto';
+import {
+  type CarriedOut,
+  HELD_BACK_MS,
+  SetupRequest,
+  TeardownRequest,
+  type Verified,
+  VerifyRequest,
+} from '@service-director/shared/contract/gate.ts';
 import type { Incoming } from '@service-director/shared/contract/read-command.ts';
 import { type Clock, timestamp } from '@service-director/shared/kit/clock.ts';
 import { bindingsOf, type UnitState } from '@service-director/shared/model/state.ts';
@@ -22,7 +31,13 @@ import { demandIncoming, type Scopes } from '../../http/demand.ts';
 import { Problem } from '../../http/problem.ts';
 import { demandPermitted } from '../../http/roles.ts';
 import { listAll } from '../../store/list-all.ts';
-import { type CommandRecord, keys, type StackRecord } from '../../store/records.ts';
+import {
+  type CommandRecord,
+  type DeploymentRecord,
+  keys,
+  type StackRecord,
+  type VersionRecord,
+} from '../../store/records.ts';
 import type { Store } from '../../store/store.ts';
 
 export interface VerificationOptions {
@@ -33,15 +48,8 @@ export interface VerificationOptions {
   readonly blueprints: Blueprints;
 }
 
-/** Milliseconds; as long as the older system took. */
-const VERIFY_MS = 5 * 60_000;
-const COMMAND_MS = 10 * 60_000;
+/** Milliseconds. */
 const LOOK_AGAIN_MS = 500;
-
-const Name = z.string().min(1).max(100);
-const Verify = z.strictObject({ dataflow_name: Name, service_name: Name });
-const Setup = z.strictObject({ dataflow_name: Name.default('all') });
-const Teardown = z.strictObject({ dataflow_name: Name });
 
 export function verificationRoutes(options: VerificationOptions): Router {
   const { intake, store, clock, scopes, blueprints } = options;
@@ -79,12 +87,12 @@ export function verificationRoutes(options: VerificationOptions): Router {
     const receipt = await intake.receive(incoming);
     if (receipt.result === 'rejected')
       throw new Problem(400, 'The command is wrong', receipt.error, receipt.fix);
-    const answer = await awaited(request, COMMAND_MS, async () => {
+    const answer = await awaited(request, HELD_BACK_MS.command, async () => {
       const record = await readValue<CommandRecord>(keys.command(id), store);
       return record?.answer;
     });
     return answer?.type === 'completed'
-      ? { status: 200, body: { status: 'completed', command: id } }
+      ? { status: 200, body: { status: 'completed', command: id } satisfies CarriedOut }
       : {
           status: 500,
           body: { error: answer && 'error' in answer ? answer.error : 'It is not done yet', command: id },
@@ -92,25 +100,25 @@ export function verificationRoutes(options: VerificationOptions): Router {
   }
 
   router.post('/dataflow/verify', body, async (request, response) => {
-    const { dataflow_name, service_name } = parsed(Verify, request);
+    const { dataflow_name, service_name } = parsed(VerifyRequest, request);
     demandPermitted(whoCalls(request), 'read', 'somewhere');
     let because = '';
-    const isGood = await awaited(request, VERIFY_MS, async () => {
+    const isGood = await awaited(request, HELD_BACK_MS.verify, async () => {
       because = await missingFor(dataflow_name, service_name, blueprints, store);
       return because === '' ? true : undefined;
     });
-    if (isGood) response.json({ status: 'verified', dataflow_name, service_name });
+    if (isGood) response.json({ status: 'verified', dataflow_name, service_name } satisfies Verified);
     else response.status(500).json({ error: because });
   });
 
   router.post('/dataflow/setup', body, async (request, response) => {
-    const { dataflow_name } = parsed(Setup, request);
+    const { dataflow_name } = parsed(SetupRequest, request);
     const answer = await carryOut(request, 'dataflow-setup', dataflow_name);
     response.status(answer.status).json(answer.body);
   });
 
   router.post('/orchestrate/teardown', body, async (request, response) => {
-    const { dataflow_name } = parsed(Teardown, request);
+    const { dataflow_name } = parsed(TeardownRequest, request);
     const answer = await carryOut(request, 'teardown', dataflow_name);
     response.status(answer.status).json(answer.body);
   });
@@ -137,6 +145,7 @@ async function missingFor(
     const record = await readValue<StackRecord>(keys.stack(stack), store);
     if (!record || record.version === 0) return `${dataflow} is not set up yet`;
     if (record.current !== undefined) return `${record.current} works on ${dataflow}`;
+    if (await isTakenDown(record, store)) return `${dataflow} is taken down`;
     const units = await listAll<UnitState>(store, { collection: 'units', prefix: `${stack}//` });
     const account = units.find(({ value }) => value.id === `service/${service}`)?.value.spec.serviceAccount;
     const late = units.find(
@@ -151,4 +160,17 @@ async function missingFor(
     if (error instanceof Unplannable) return error.message;
     throw error;
   }
+}
+
+/** Whether nothing was set up since its teardown; a set-up that finds all as it should be makes no version. */
+async function isTakenDown({ stack, version }: StackRecord, store: Store): Promise<boolean> {
+  const newest = await readValue<VersionRecord>(keys.version(stack, version), store);
+  if (newest?.operation !== 'teardown') return false;
+  const deployments = await listAll<DeploymentRecord>(store, {
+    ...{ collection: 'deployments', where: { field: 'stack', is: stack } },
+  });
+  return !deployments.some(
+    ({ value: { status, operation, dryRun, endedAt = '' } }) =>
+      status === 'succeeded' && operation !== 'teardown' && !dryRun && endedAt >= newest.at,
+  );
 }
