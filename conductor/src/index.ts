@@ -155,6 +155,12 @@ export function conductor(options: ConductorOptions): Conductor {
 
 const NOTHING: Summary = { created: 0, updated: 0, deleted: 0, unchanged: 0, kept: [], urls: {} };
 
+export {
+  type Gate,
+  GateClosed,
+  type GateOptions,
+  gateOf,
+} from '@service-director/shared/contract/gate.ts';
 export { PHASES } from './event.ts';
 export { EXIT, Failure } from './failure.ts';
 export { InvalidArchitecture } from './load.ts';

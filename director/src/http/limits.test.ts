@@ -4,6 +4,7 @@ import type { Clock } from '@service-director/shared/kit/clock.ts';
 import express, { type Express, json, type RequestHandler, text } from 'express';
 import { afterEach, expect, test } from 'vitest';
 import type { Log } from '../observability/log.ts';
+import { StoreFailure } from '../store/store.ts';
 import {
   isDeeper,
   limitBody,
@@ -192,3 +193,19 @@ function rawly(port: number, bytes: string): Promise<string> {
     socket.on('close', () => resolve(answer)).on('error', reject);
   });
 }
+
+test('where the state does not answer, the request may come again', async () => {
+  const port = await listen(
+    appWith(() => {
+      throw new StoreFailure('The state cannot be read: no network', undefined);
+    }),
+  );
+  const answer = await fetch(`http://127.0.0.1:${port}/v1/deployments`);
+  expect(answer.status).toBe(503);
+  expect(answer.headers.get('retry-after')).toBe('5');
+  expect(await answer.json()).toMatchObject({
+    type: 'urn:service-director:problem:state-failure',
+    detail: 'The state cannot be read: no network',
+    fix: 'ask again in a moment',
+  });
+});

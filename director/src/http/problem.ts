@@ -6,6 +6,7 @@ import {
 } from '@service-director/shared/contract/rest/schemas.ts';
 import type { ErrorRequestHandler, Request, Response } from 'express';
 import type { Log } from '../observability/log.ts';
+import { StoreFailure } from '../store/store.ts';
 
 export interface ProblemParts {
   /** The last part of its type, which stays whatever the words are; by default that of its status. */
@@ -70,6 +71,13 @@ function isNative({ originalUrl }: Request): boolean {
   return /^\/v1(?:[/?]|$)/.test(originalUrl);
 }
 
+/** Nothing is wrong with the request, and nothing is lost: what it asks for may be asked again. */
+function withoutState({ message }: StoreFailure): Problem {
+  const headers = { 'retry-after': '5' };
+  const parts = { slug: 'state-failure', headers };
+  return new Problem(503, 'The state does not answer', message, 'ask again in a moment', parts);
+}
+
 /** The last handler: whatever was thrown becomes a problem, and nothing of our inside gets out. */
 export function problemHandler(log: Log): ErrorRequestHandler {
   // Express knows a handler of errors by its four arguments.
@@ -81,6 +89,11 @@ export function problemHandler(log: Log): ErrorRequestHandler {
     }
     if (error instanceof Problem) {
       sendProblem(request, response, error);
+      return;
+    }
+    if (error instanceof StoreFailure) {
+      log.warn('a request failed', { error: error.message });
+      sendProblem(request, response, withoutState(error));
       return;
     }
     const status = Number(error?.status);
