@@ -17,7 +17,7 @@ import { COMMAND_TOPICS, directorTopics } from '@service-director/shared/model/h
 import type { Express } from 'express';
 import { sources } from './bundles/sources.ts';
 import { pubsubBus } from './commands/bus.ts';
-import { type Intake, intake } from './commands/intake.ts';
+import { intake } from './commands/intake.ts';
 import { type Listener, listen } from './commands/pull.ts';
 import { pushRoutes } from './commands/push.ts';
 import type { Config } from './config.ts';
@@ -40,7 +40,12 @@ import { limitRate } from './http/limits.ts';
 import { nativeRoutes, STREAMING } from './http/native/index.ts';
 import { createApp, type Readiness } from './http/server.ts';
 import { stackRoutes } from './http/stacks.ts';
-import { createLog, type Log } from './observability/log.ts';
+import { readFacts, remembered } from './observability/facts.ts';
+import { createLog, type Log, type LogSubject } from './observability/log.ts';
+import { createMetrics } from './observability/metrics.ts';
+import { countRequests, metricsDoor, metricsRoutes } from './observability/metrics-routes.ts';
+import { tracedIntake } from './observability/trace.ts';
+import { watchedStore } from './observability/watched-store.ts';
 import { type Artifacts, artifactsIn, artifactsLater } from './store/artifacts.ts';
 import { ensureFileKey } from './store/file-key.ts';
 import { firestoreStore } from './store/firestore.ts';
@@ -57,6 +62,8 @@ import { publicTransport } from './webhooks/transport.ts';
 
 export interface Director {
   readonly app: Express;
+  /** The metrics alone, for this machine alone. */
+  readonly metricsDoor: Express;
   /** Takes nothing new, stops what can be taken up again, gives the leases back. */
   stop(): Promise<void>;
 }
@@ -75,7 +82,7 @@ export async function startDirector(
   const log = await createLog(config);
   const cloud = googleCloud({ project: config.project, endpoint: config.endpoint });
   const persist = persistence(log, onHeldUp);
-  const { store, artifacts } = await openState(config, cloud, persist);
+  const { store: unwatched, artifacts } = await openState(config, cloud, persist);
   const pubsub = new PubSub({ projectId: config.project });
   const bus = pubsubBus(pubsub);
   const topics = directorTopics(config.topicPrefix);
@@ -87,8 +94,14 @@ export async function startDirector(
   };
   // The local cloud's services are processes of one machine, whatever they are told.
   const holder = thisHolder({ isOnCloudRun: config.isOnCloudRun && config.endpoint === undefined });
-  const onTrouble = (error: unknown, about: string): void =>
-    log.error('something failed and is tried again', { about, error: String(error) });
+  const onTrouble = (error: unknown, about: string, { command, traceparent }: LogSubject = {}): void =>
+    log.error('something failed and is tried again', {
+      ...{ about, command, traceparent },
+      error: String(error),
+    });
+  const facts = remembered(() => readFacts(unwatched), FACTS_MS, clock);
+  const metrics = createMetrics({ facts, clock, onTrouble });
+  const store = watchedStore(unwatched, metrics.committed);
 
   const addresses = { allowPrivate: config.allowPrivateHosts };
   const webhooks =
@@ -138,6 +151,7 @@ export async function startDirector(
     outbox: sending,
     speaker,
     onTrouble,
+    onCarried: metrics.carried,
   });
 
   /** Tells what happens while it happens: into the log, and to whoever listens. The last word goes through the outbox. */
@@ -158,7 +172,7 @@ export async function startDirector(
     bus
       .publish(speaker.eventsTopic, { body: JSON.stringify(event), attributes, orderingKey: command })
       .catch((error) => {
-        log.debug('progress could not be told', { command, error: String(error) });
+        log.debug('progress could not be told', { command, traceparent, error: String(error) });
       });
   }
 
@@ -179,15 +193,7 @@ export async function startDirector(
         );
     },
   });
-  const taking: Intake = {
-    async receive(incoming) {
-      const receipt = await inner.receive(incoming);
-      const command = receipt.result === 'rejected' ? receipt.id : receipt.record.id;
-      const { requester, envelope } = incoming;
-      log.info(`command ${receipt.result}`, { command, requester, traceparent: envelope.traceparent });
-      return receipt;
-    },
-  };
+  const taking = tracedIntake(inner, log);
   const subscriptions = new Map<string, CommandType | undefined>([
     ...COMMAND_TOPICS.map((type) => [`${topics.commands[type]}-sub`, type] as const),
     ...(config.legacy ? ([[`${config.legacy.commands}-sub`, undefined]] as const) : []),
@@ -232,6 +238,7 @@ export async function startDirector(
   return {
     app: createApp({
       log,
+      onRequest: countRequests(metrics),
       version,
       readiness,
       isEncrypted: config.access !== 'loopback',
@@ -245,6 +252,7 @@ export async function startDirector(
           newId: () => `http-${randomUUID()}`,
           version: version.version,
         }),
+        metricsRoutes(metrics),
         commandRoutes({ intake: taking, store, clock, scopes }),
         deploymentRoutes({ store, scopes }),
         stackRoutes({ store, scopes }),
@@ -282,6 +290,7 @@ export async function startDirector(
             })
           : undefined,
     }),
+    metricsDoor: metricsDoor(metrics, log),
     async stop() {
       stopping.abort(new Error('The director stops'));
       await listener?.close();
@@ -309,6 +318,9 @@ async function terraformHealth(config: Config, artifacts: Artifacts | undefined)
 
 /** Tries a part of the start, `state` or `project`, until it works; rejects with what does not pass. */
 type Persist = <T>(part: string, task: () => Promise<T>, passes: (error: unknown) => boolean) => Promise<T>;
+
+/** How old the facts in the metrics may be. Milliseconds. */
+const FACTS_MS = 10_000;
 
 /** Between asking a tool to stop and ending it. Cloud Run gives ten seconds to us. Milliseconds. */
 const TOOL_GRACE_MS = 8_000;

@@ -14,6 +14,8 @@ const jsonText = z.string().transform((text, context): unknown => {
 
 const Environment = z.object({
   PORT: z.coerce.number().int().min(0).max(65_535).default(8080),
+  /** Where, on this machine alone, the metrics are given to whoever asks: for a collector beside the director. */
+  DIRECTOR_METRICS_PORT: z.coerce.number().int().min(0).max(65_535).optional(),
   PROJECT_ID: z.string().min(1).optional(),
   GOOGLE_CLOUD_PROJECT: z.string().min(1).optional(),
   /** Where it lives, and where services go that do not say otherwise. */
@@ -73,6 +75,7 @@ const Environment = z.object({
 
 export interface Config {
   readonly port: number;
+  readonly metricsPort: number | undefined;
   readonly project: string;
   readonly region: string;
   readonly name: string;
@@ -129,6 +132,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const [commands, completions] = [data.DIRECTOR_LEGACY_COMMAND_TOPIC, data.DIRECTOR_LEGACY_COMPLETION_TOPIC];
   return {
     port: data.PORT,
+    metricsPort: data.DIRECTOR_METRICS_PORT,
     project,
     region: data.REGION,
     name: data.DIRECTOR_NAME,

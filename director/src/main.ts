@@ -4,6 +4,7 @@
  * It listens first and loads the rest behind that: Cloud Run sees it alive at once, and what is asked in the
  * meantime waits for an answer instead of being refused.
  */
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { enableCompileCache } from 'node:module';
@@ -84,6 +85,11 @@ async function start(): Promise<void> {
   const director = await startDirector(config, version, holdUp);
   handler = director.app;
   for (const [request, response] of waiting.splice(0)) handler(request, response);
+  if (config.metricsPort !== undefined) {
+    const door = createServer(SERVER_LIMITS, director.metricsDoor).listen(config.metricsPort, '127.0.0.1');
+    // Rejects where somebody else has the port.
+    await once(door, 'listening');
+  }
   const { port: actual } = server.address() as AddressInfo;
   process.stdout.write(
     `${JSON.stringify({ severity: 'INFO', message: 'the director is up', port: actual, ms: Date.now() - startedAt })}\n`,

@@ -11,7 +11,7 @@ import type { CommandInput, CommandRun } from './command.ts';
 import { demandWord, numberOf } from './input.ts';
 import { journalText } from './render/journal.ts';
 import { planCounts, planLines } from './render/plan.ts';
-import { paintResult, paintStatus } from './render/words.ts';
+import { inSeconds, paintResult, paintStatus } from './render/words.ts';
 import type { Paint } from './terminal.ts';
 
 export const run: CommandRun = (input) => {
@@ -88,7 +88,7 @@ function demandId(input: CommandInput): string {
 }
 
 function detailLines(detail: DeploymentDetail, paint: Paint): string[] {
-  const { id, stack, operation, report, events, approval, requester, reason } = detail;
+  const { id, stack, operation, report, events, approval, requester, reason, critical_path } = detail;
   const { plan, units, urls, error } = report;
   const heading = (text: string): string => `\n${paint.bold(text)}`;
   return [
@@ -104,10 +104,17 @@ function detailLines(detail: DeploymentDetail, paint: Paint): string[] {
       const why = because === undefined ? '' : `: ${because}`;
       return `  ${unit} ${paintResult(result, paint)}${why}${fix === undefined ? '' : `\n    fix: ${fix}`}`;
     }),
+    ...(critical_path ? [`  ${paint.dim(pathWords(critical_path))}`] : []),
     ...Object.entries(urls).map(([name, url]) => `  ${name}  ${paint.cyan(url)}`),
     ...(events.length > 0 ? [heading('journal')] : []),
     ...indented(events.map((line) => journalText(line, paint))),
   ];
+}
+
+/** `took 41.0 s along topic/orders 2.0 s → service/api 39.0 s` */
+function pathWords({ seconds, steps }: NonNullable<DeploymentDetail['critical_path']>): string {
+  const words = steps.map(({ unit, seconds: own }) => `${unit} ${inSeconds(own)}`);
+  return `took ${inSeconds(seconds)} along ${words.join(' → ')}`;
 }
 
 const indented = (lines: readonly string[]): string[] => lines.map((line) => `  ${line}`);

@@ -145,7 +145,7 @@ export function intake(options: IntakeOptions): Intake {
       answer,
       ...(legacyValue === undefined ? {} : { legacyAnswer: legacyAnswer(legacyValue, answer, undefined) }),
     };
-    const rows = [...answerRows(record, speaker, clock.now()), deadLetterRow(id, raw, error, speaker)];
+    const rows = [...answerRows(record, speaker, clock.now()), deadLetterRow(record, raw, error, speaker)];
     const admission = { record, writes: rows.map(({ write }) => write) };
     const receipt = await deliver(
       { id, bodyHash: record.bodyHash },

@@ -52,7 +52,12 @@ export function listen({ pubsub, intake, clock, random, log, subscriptions }: Pu
       message.ack();
     } catch (error) {
       // Not in the ledger: it must come again, but not at once.
-      log.error('a command could not be written down', { subscription: name, error: String(error) });
+      log.error('a command could not be written down', {
+        subscription: name,
+        command: message.attributes['ce-id'],
+        traceparent: fromAttributes(message.attributes).traceparent,
+        error: String(error),
+      });
       await clock.sleep(HOLD_BACK_MS, closed.signal).catch(() => {});
       message.nack();
     }

@@ -7,6 +7,7 @@
  */
 import { isOperating, type Operating } from '@service-director/shared/contract/command.ts';
 import type { StackId } from '@service-director/shared/model/unit.ts';
+import type { LogSubject } from '../observability/log.ts';
 import { driveRun, type RunningRun, type Tenure } from '../protocol/drive-run.ts';
 import type { Over } from '../protocol/run.ts';
 import { listAll } from '../store/list-all.ts';
@@ -46,7 +47,9 @@ export interface CoordinatorOptions extends DeploymentContext {
   /** Whether that process is known to be gone: then nobody has to wait for its lease to run out. */
   isGone(holder: Holder): boolean;
   readonly outbox: Outbox;
-  readonly onTrouble: (error: unknown, about: string) => void;
+  readonly onTrouble: (error: unknown, about: string, of?: LogSubject) => void;
+  /** Told how it went with a deployment that was to be worked on. */
+  readonly onCarried?: (wanted: QueueRecord, how: Over) => void;
 }
 
 /** How often the store is looked through for what others left, and how soon a store that fails is tried again. Milliseconds. */
@@ -95,6 +98,7 @@ export function coordinator(options: CoordinatorOptions): Coordinator {
         const next = await nextOf(stack);
         if (!next) return;
         const how = await carry(next);
+        options.onCarried?.(next.value, how);
         if (how === 'busy') await noteWaiting([next.value.deployment]);
         else noted.delete(next.value.deployment);
         const ms = PAUSES_MS[how];
@@ -150,7 +154,7 @@ export function coordinator(options: CoordinatorOptions): Coordinator {
         store,
         clock,
         isGone: options.isGone,
-        onTrouble: (error) => onTrouble(error, deployment),
+        onTrouble: (error) => onTrouble(error, deployment, found.value),
         work: (tenure) =>
           withinTime(tenure, command, async (signal) => {
             open = openDeployment(
@@ -260,7 +264,7 @@ export function coordinator(options: CoordinatorOptions): Coordinator {
       } catch (error) {
         // Somebody approved it at the last moment, or another director was faster; and one that cannot be ended keeps up no other.
         if (error instanceof StoreFailure) throw error;
-        if (!(error instanceof Conflict)) onTrouble(error, found.id);
+        if (!(error instanceof Conflict)) onTrouble(error, found.id, found.value);
       }
     }
   }

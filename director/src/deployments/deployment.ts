@@ -295,8 +295,10 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
   }
 
   function contextOf(rank: number, waiting: (because: string) => void): EngineContext {
+    const { traceparent } = tenure.record;
     return {
       ...context.engineContext(rank),
+      ...(traceparent === undefined ? {} : { traceparent }),
       signal: work.signal,
       waiting,
       demandFresh: tenure.demandFresh,

@@ -4,6 +4,7 @@ import { legacyReady } from '@service-director/shared/contract/legacy.ts';
 import { type Clock, type Random, timestamp } from '@service-director/shared/kit/clock.ts';
 import { never } from '@service-director/shared/kit/never.ts';
 import { backoffMs } from '@service-director/shared/kit/retry.ts';
+import type { LogSubject } from '../observability/log.ts';
 import { beginRelay, type RelayAsk, type RelayEvent, stepRelay } from '../protocol/relay.ts';
 import { listAll } from '../store/list-all.ts';
 import { type CommandRecord, keys, type OutboxRecord } from '../store/records.ts';
@@ -31,7 +32,7 @@ export interface OutboxOptions {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly random: Random;
-  readonly onTrouble: (error: unknown, id: string) => void;
+  readonly onTrouble: (error: unknown, id: string, about?: LogSubject) => void;
 }
 
 const BACKOFF = { firstMs: 200, longestMs: 30_000, factor: 2 };
@@ -67,7 +68,7 @@ export function outbox({ store, bus, clock, random, onTrouble }: OutboxOptions):
       if (asked.type === 'over') return;
       const event = await answer(asked, id).catch((error): RelayEvent => {
         if (error instanceof Conflict) return { type: 'conflict' };
-        onTrouble(error, id);
+        onTrouble(error, id, asked.type === 'publish' ? subjectOf(asked.row) : undefined);
         return { type: 'failed' };
       });
       relay = stepRelay(relay, event);
@@ -94,6 +95,10 @@ export function outbox({ store, bus, clock, random, onTrouble }: OutboxOptions):
       await Promise.all(underWay.values());
     },
   };
+}
+
+function subjectOf({ attributes: { commandid: command, traceparent } }: OutboxRecord): LogSubject {
+  return { command, traceparent };
 }
 
 /** Who speaks, and where. */
@@ -150,11 +155,17 @@ export function readyRow(name: string, topic: string): OutboxRow {
 }
 
 /** A copy of what could not be read, for the people who look after the dead letters. */
-export function deadLetterRow(id: string, body: string, error: string, speaker: Speaker): OutboxRow {
+export function deadLetterRow(
+  { id, traceparent }: Pick<CommandRecord, 'id' | 'traceparent'>,
+  body: string,
+  error: string,
+  speaker: Speaker,
+): OutboxRow {
   const attributes = {
     'ce-id': id,
     'ce-type': `${COMMAND_PREFIX}unreadable`,
     error: cut(error, MOST_ERROR_BYTES),
+    ...(traceparent === undefined ? {} : { traceparent }),
   };
   return row({
     id: `${id}.dead-letter`,

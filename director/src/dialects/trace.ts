@@ -1,20 +1,21 @@
 /** The trace that a request belongs to: W3C trace context, made up where the caller has none. */
-import { randomBytes } from 'node:crypto';
+import { readTraceparent } from '@service-director/shared/contract/trace-context.ts';
 import type { Request, RequestHandler } from 'express';
-
-/** `00-<32 hexadecimal digits>-<16>-<2>`, RFC draft "Trace Context" of the W3C. */
-const GOOD = /^00-(?!0{32})([\da-f]{32})-(?!0{16})[\da-f]{16}-[\da-f]{2}$/;
+import { traceparentFor } from '../observability/trace.ts';
 
 /** Puts the trace where `traceOfRequest` finds it, and its id into the answer's `x-trace-id`. */
 export const traced: RequestHandler = (request, response, next) => {
-  const came = request.get('traceparent') ?? '';
-  const traceparent = GOOD.test(came)
-    ? came
-    : `00-${randomBytes(16).toString('hex')}-${randomBytes(8).toString('hex')}-01`;
+  const traceparent = traceparentFor(request.get('traceparent'));
   response.locals.traceparent = traceparent;
   response.set('x-trace-id', traceIdOf(traceparent));
   next();
 };
+
+/** For an envelope: what the caller sent. */
+export function traceIn(request: Request): { readonly traceparent?: string } {
+  const traceparent = request.get('traceparent');
+  return traceparent === undefined ? {} : { traceparent };
+}
 
 /** The traceparent. */
 export function traceOfRequest({ res }: Request): string {
@@ -22,5 +23,5 @@ export function traceOfRequest({ res }: Request): string {
 }
 
 export function traceIdOf(traceparent: string): string {
-  return GOOD.exec(traceparent)?.[1] ?? '';
+  return readTraceparent(traceparent)?.traceId ?? '';
 }

@@ -7,6 +7,7 @@ import type {
 } from '@service-director/shared/contract/state.ts';
 import { type Request, Router } from 'express';
 import type { z } from 'zod';
+import { criticalPathOf } from '../deployments/critical-path.ts';
 import { aroundOf, journalOf, readValue, withRequester } from '../deployments/reading.ts';
 import { reportOf } from '../deployments/report.ts';
 import { briefOf } from '../deployments/views.ts';
@@ -60,7 +61,8 @@ export function deploymentRoutes({ store, scopes }: { store: Store; scopes: Scop
 export async function detailOf(found: DeploymentRecord, store: Store): Promise<DeploymentDetail> {
   const record = await withRequester(found, store);
   const [around, events] = await Promise.all([aroundOf(record, store), journalOf(record, store)]);
-  return { ...briefOf(record, around), report: reportOf(record), events };
+  const path = criticalPathOf(record, events);
+  return { ...briefOf(record, around), report: reportOf(record), ...path, events };
 }
 
 interface Wanted {

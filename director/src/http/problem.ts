@@ -83,7 +83,7 @@ export function problemHandler(log: Log): ErrorRequestHandler {
   // Express knows a handler of errors by its four arguments.
   return (error, request, response, _next) => {
     if (response.headersSent) {
-      log.warn('an answer broke off', { error: String(error) });
+      log.warn('an answer broke off', { traceparent: request.get('traceparent'), error: String(error) });
       response.destroy();
       return;
     }
@@ -102,6 +102,7 @@ export function problemHandler(log: Log): ErrorRequestHandler {
       return;
     }
     log.error('a request failed', {
+      traceparent: request.get('traceparent'),
       error: error instanceof Error ? (error.stack ?? error.message) : String(error),
     });
     sendProblem(

@@ -12,6 +12,8 @@ export interface Readiness {
 
 export interface ServerOptions {
   readonly log: Log;
+  /** Sees every request, before anything else does. */
+  readonly onRequest?: RequestHandler;
   readonly version: object;
   /** Whether it is called over TLS alone. */
   readonly isEncrypted: boolean;
@@ -26,9 +28,10 @@ export interface ServerOptions {
 }
 
 export function createApp(options: ServerOptions): Express {
-  const { log, version, isEncrypted, readiness, authenticate, limit, routes, push } = options;
+  const { log, onRequest, version, isEncrypted, readiness, authenticate, limit, routes, push } = options;
   const app = express();
   app.disable('x-powered-by');
+  if (onRequest) app.use(onRequest);
   app.use(securityHeaders({ isEncrypted }), limitBody(MOST_BODY_BYTES));
   // Both spellings: Cloud Run keeps some paths that end in z for itself.
   app.get(['/health', '/healthz'], (_request, response) => {

@@ -3,6 +3,7 @@
  *
  * On Cloud Run the form that Cloud Logging reads off stdout; elsewhere lines for people. Nothing goes over the network.
  */
+import { readTraceparent } from '@service-director/shared/contract/trace-context.ts';
 import { createLogger, format, type Logger, transports } from 'winston';
 import type { Config } from '../config.ts';
 
@@ -16,7 +17,7 @@ export interface Log {
 }
 
 export interface LogFields {
-  readonly command?: string;
+  readonly command?: string | undefined;
   readonly deployment?: string;
   readonly stack?: string;
   readonly unit?: string;
@@ -24,6 +25,9 @@ export interface LogFields {
   readonly traceparent?: string | undefined;
   readonly [name: string]: string | number | boolean | undefined;
 }
+
+/** Which command a line is about, and its trace. */
+export type LogSubject = Pick<LogFields, 'command' | 'traceparent'>;
 
 export async function createLog(config: Config): Promise<Log> {
   const transport = config.isOnCloudRun ? await toCloudLogging(config) : toConsole();
@@ -63,11 +67,11 @@ function wrap(logger: Logger, base: LogFields, project: string): Log {
 }
 
 function traceFields(traceparent: string | undefined, project: string): object {
-  const [, trace, span] = /^\w{2}-(\w{32})-(\w{16})-\w{2}$/.exec(traceparent ?? '') ?? [];
-  if (trace === undefined) return {};
+  const context = readTraceparent(traceparent);
+  if (!context) return {};
   return {
-    'logging.googleapis.com/trace': `projects/${project}/traces/${trace}`,
-    'logging.googleapis.com/spanId': span,
+    'logging.googleapis.com/trace': `projects/${project}/traces/${context.traceId}`,
+    'logging.googleapis.com/spanId': context.spanId,
   };
 }
 

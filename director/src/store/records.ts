@@ -301,6 +301,8 @@ export interface DueRecord {
   readonly type: string;
   readonly deployment?: string;
   readonly stack?: StackId;
+  /** W3C trace context of the command that it tells of. */
+  readonly traceparent?: string;
   /** RFC 3339. */
   readonly createdAt: string;
   /** JSON text, the same at each try. */

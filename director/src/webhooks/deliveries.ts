@@ -57,6 +57,7 @@ export function deliveriesFor(
       type,
       deployment: after.id,
       stack: after.stack,
+      ...(after.traceparent === undefined ? {} : { traceparent: after.traceparent }),
       createdAt: at,
       body,
     }),

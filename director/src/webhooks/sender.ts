@@ -194,13 +194,14 @@ function postman(
 
   async function tryOnce(
     { url }: WebhookRecord,
-    { id, body }: DueRecord,
+    { id, body, traceparent }: DueRecord,
     secrets: readonly string[],
   ): Promise<Attempted> {
     const now = clock.now();
     // Unsigned it would teach the receiver to believe anybody.
     if (secrets.length === 0) return { at: now, milliseconds: 0, error: 'its secret is gone: rotate it' };
-    const headers = signatureHeaders({ message: messageIdOf(id), body, now }, secrets);
+    const signed = signatureHeaders({ message: messageIdOf(id), body, now }, secrets);
+    const headers = traceparent === undefined ? signed : { ...signed, traceparent };
     return attempt(url, body, headers, { transport, clock, timeoutMs, signal });
   }
 

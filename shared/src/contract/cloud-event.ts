@@ -43,7 +43,8 @@ export function fromAttributes(attributes: Readonly<Record<string, string>>): Pa
     time: at('ce-time'),
     subject: at('ce-subject'),
     correlationId: at('correlationid'),
-    traceparent: at('traceparent'),
+    // The distributed tracing extension; some senders write it as they write the rest of the envelope.
+    traceparent: at('traceparent') ?? at('ce-traceparent'),
   };
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

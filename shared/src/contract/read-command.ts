@@ -12,6 +12,7 @@ import {
   isCommandType,
   type LegacyCommand,
 } from './command.ts';
+import { readTraceparent, traceparentOf } from './trace-context.ts';
 
 /** A message as it came, over whichever way. */
 export interface Incoming {
@@ -124,9 +125,8 @@ function timeOf({ envelope, receivedAt }: Incoming): string | undefined {
 
 /** The trace that the command belongs to, as far as it names a good one. */
 export function traceOf({ traceparent }: Partial<CloudEvent>): { readonly traceparent?: string } {
-  const isGood =
-    traceparent !== undefined && /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/.test(traceparent);
-  return isGood ? { traceparent } : {};
+  const context = readTraceparent(traceparent);
+  return context ? { traceparent: traceparentOf(context) } : {};
 }
 
 function readData(type: CommandType, json: unknown, head: CommandHead, refuse: Refuse): Parsed {

@@ -71,8 +71,18 @@ export const JournalLine = z
   .object({ at: Time, stack: z.string(), type: z.string(), unit: z.string().optional() })
   .loose();
 
+/** Which chain of units decided how long a deployment took. */
+const TimedPath = z.object({
+  /** From the beginning of the first to the end of the last. */
+  seconds: z.number(),
+  /** In the order in which they were done; `waited`: seconds from the end of the one before to the beginning. */
+  steps: z.array(z.object({ unit: z.string(), seconds: z.number(), waited: z.number() })),
+});
+
 export const DeploymentDetail = DeploymentBrief.extend({
   report: DeploymentReport,
+  /** Absent as long as no unit was done. */
+  critical_path: TimedPath.optional(),
   events: z.array(JournalLine),
 });
 export type DeploymentDetail = z.output<typeof DeploymentDetail>;

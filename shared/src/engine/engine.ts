@@ -19,6 +19,8 @@ export interface EngineContext {
   readonly patience?: Patience;
   /** Makes a call take its turn; `api` is whose limit it counts against. */
   limit<T>(api: string, call: () => Promise<T>): Promise<T>;
+  /** The W3C trace context of what asked for it: `traceparent`. */
+  readonly traceparent?: string;
   /** Tells what the unit waits for. */
   waiting(because: string): void;
   /** Tells what an engine's own tool says, line by line, while it says it. */

@@ -16,6 +16,7 @@ import type { Log } from '../../observability/log.ts';
 import { listAll } from '../../store/list-all.ts';
 import { type DeploymentRecord, isEnded, type VersionRecord } from '../../store/records.ts';
 import type { Store } from '../../store/store.ts';
+import { traceIn } from '../trace.ts';
 import { uuidOfTime } from '../uuid.ts';
 import {
   aroundOf,
@@ -67,7 +68,7 @@ export function dharmaRoutes(options: DharmaOptions): Router {
       receivedAt: timestamp(clock.now()),
       type,
       requester: callerOf(request),
-      envelope: { id, correlationId: isDecision ? DECIDED : STARTED },
+      envelope: { id, correlationId: isDecision ? DECIDED : STARTED, ...traceIn(request) },
       body: JSON.stringify(data),
     };
     await demandIncoming(whoCalls(request), incoming, scopes);

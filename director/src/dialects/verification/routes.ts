@@ -39,6 +39,7 @@ import {
   type VersionRecord,
 } from '../../store/records.ts';
 import type { Store } from '../../store/store.ts';
+import { traceIn } from '../trace.ts';
 
 export interface VerificationOptions {
   readonly intake: Intake;
@@ -80,7 +81,7 @@ export function verificationRoutes(options: VerificationOptions): Router {
       receivedAt: timestamp(clock.now()),
       type,
       requester: callerOf(request),
-      envelope: { id },
+      envelope: { id, ...traceIn(request) },
       body: JSON.stringify({ dataflow }),
     };
     await demandIncoming(whoCalls(request), incoming, scopes);

@@ -44,8 +44,10 @@ const MOST_JSON = 256 * 1024 * 1024;
 
 export function cli({ binary, environment, graceMs, dir, root, mask, context }: CliOptions): Cli {
   const { home, logs, note } = places(dir);
-  const env = toolEnvironment(home, environment);
-  const { clock, signal } = context;
+  const { clock, signal, traceparent } = context;
+  // Where tools look for the trace that they belong to.
+  const trace = traceparent === undefined ? {} : { TRACEPARENT: traceparent };
+  const env = { ...toolEnvironment(home, environment), ...trace };
 
   async function run(call: Call): Promise<ToolEnd> {
     const { phase, args, acts, isSilent } = call;

@@ -58,6 +58,13 @@ export const OWN_ROUTES = {
     summary: 'What it is',
     answers: { 200: { description: 'Its version.', schema: Version } },
   }),
+  getMetrics: route({
+    ...own,
+    path: '/metrics',
+    summary: 'What it counts, for Prometheus',
+    description: 'Takes the role viewer in every environment, because it tells of all of them at once.',
+    answers: { 200: { description: "Prometheus' text form, 0.0.4.", schema: Page, also: ['text/plain'] } },
+  }),
   getOpenApi: route({
     ...own,
     path: '/openapi.json',
