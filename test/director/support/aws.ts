@@ -1,0 +1,104 @@
+/** AWS as `moto` plays it, and Terraform's provider for AWS from a mirror on this machine: where both are there. */
+import { spawnSync } from 'node:child_process';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '@service-director/shared/kit/clock.ts';
+import { end, start } from '@service-director/shared/kit/process.ts';
+import { freePort } from './world.ts';
+
+export interface AwsTools {
+  /** A folder as `terraform providers mirror` lays it out. */
+  readonly mirror: string;
+  /** `5.100.0`. */
+  readonly version: string;
+}
+
+export interface RunningAws {
+  readonly url: string;
+  buckets(): Promise<string[]>;
+  queues(): Promise<string[]>;
+  deleteBucket(name: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const PROVIDER = join('registry.terraform.io', 'hashicorp', 'aws');
+/** Where Terraform itself looks on Linux, and where machines for building keep theirs. */
+const MIRRORS: readonly string[] = [
+  join(homedir(), '.terraform.d', 'plugins'),
+  '/usr/local/share/terraform/plugins',
+  '/usr/share/terraform/plugins',
+  '/opt/tf-plugins',
+];
+const PATIENCE_MS = 60_000;
+export const AWS_REGION = 'eu-west-1';
+
+/** What is there, or why it is not enough. */
+export function findAws(): AwsTools | { readonly missing: string } {
+  if (spawnSync('terraform', ['version'], { stdio: 'ignore' }).status !== 0)
+    return { missing: 'Terraform is not on PATH' };
+  if (spawnSync('moto_server', ['-h'], { stdio: 'ignore' }).status !== 0)
+    return { missing: 'moto_server is not on PATH' };
+  for (const mirror of MIRRORS) {
+    const version = foldersIn(join(mirror, PROVIDER)).at(-1);
+    if (version !== undefined) return { mirror, version };
+  }
+  return { missing: `there is no hashicorp/aws in ${MIRRORS.join(', ')}` };
+}
+
+/** Writes what makes Terraform take its providers from the mirror; returns the file. */
+export function mirrorConfig({ mirror }: AwsTools, dir: string): string {
+  const file = join(dir, 'terraform.rc');
+  writeFileSync(file, `provider_installation {\n  filesystem_mirror {\n    path = "${mirror}"\n  }\n}\n`);
+  return file;
+}
+
+export async function startAws(): Promise<RunningAws> {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const child = start('moto_server', ['-H', '127.0.0.1', '-p', String(port)], {
+    env: { PATH: process.env.PATH ?? '', HOME: homedir() },
+    stdio: 'ignore',
+  });
+  const stop = (): Promise<void> => end(child, 2_000);
+  const until = systemClock.now() + PATIENCE_MS;
+  while (!(await fetch(`${url}/moto-api/data.json`).catch(() => undefined))?.ok) {
+    if (child.exitCode !== null || systemClock.now() > until) {
+      await stop();
+      throw new Error(`moto_server did not start (exit code ${child.exitCode})`);
+    }
+    await systemClock.sleep(100);
+  }
+
+  /** Which service is meant stands in the signature, which moto does not check. */
+  async function ask(service: string, path: string, method = 'GET'): Promise<string> {
+    const credential = `Credential=test/20261101/${AWS_REGION}/${service}/aws4_request`;
+    const authorization = `AWS4-HMAC-SHA256 ${credential}, SignedHeaders=host, Signature=none`;
+    const response = await fetch(`${url}${path}`, { method, headers: { authorization } });
+    if (!response.ok) throw new Error(`${method} ${path}: ${await response.text()}`);
+    return response.text();
+  }
+
+  return {
+    url,
+    stop,
+    buckets: async () => matches(await ask('s3', '/'), /<Name>([^<]+)<\/Name>/g),
+    queues: async () =>
+      matches(await ask('sqs', '/?Action=ListQueues'), /<QueueUrl>[^<]*\/([^</]+)<\/QueueUrl>/g),
+    async deleteBucket(name) {
+      await ask('s3', `/${name}`, 'DELETE');
+    },
+  };
+}
+
+function matches(text: string, pattern: RegExp): string[] {
+  return [...text.matchAll(pattern)].map(([, name = '']) => name).sort();
+}
+
+function foldersIn(dir: string): string[] {
+  try {
+    return readdirSync(dir).sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+  } catch {
+    return [];
+  }
+}
