@@ -77,6 +77,21 @@ export interface RunContext {
   readonly emit: Emit;
 }
 
+/** A run that knows nothing but where a director answers: there is no architecture. */
+export interface BareContext
+  extends Omit<
+    RunContext,
+    'architecture' | 'document' | 'directorUrl' | 'directorSource' | 'base' | 'reach'
+  > {
+  readonly architecture: undefined;
+  readonly directorUrl: string;
+  /** Of a cloud it needs no more than a token. */
+  readonly reach: Pick<Reach, 'authorization'>;
+}
+
+/** What it takes to speak with a director over HTTP. */
+export type CallContext = Pick<BareContext, 'run' | 'reach' | 'signal' | 'limit'>;
+
 /** The dataflows that the run is about. */
 export function dataflowsOf({ architecture, dataflow }: RunContext): Hydrated['dataflows'][string][] {
   const { infrastructure } = architecture.director;

@@ -4,12 +4,14 @@
  */
 import type { CommandData, CommandType } from '@service-director/shared/contract/command.ts';
 import { isTerminal, type TerminalEvent } from '@service-director/shared/contract/event.ts';
-import type { RunContext } from './context.ts';
+import type { Owner } from '@service-director/shared/model/unit.ts';
+import type { BareContext, RunContext } from './context.ts';
 import { type CommandDetail, type DirectorHttp, directorHttp, Refused, Unanswered } from './director-http.ts';
 import { EXIT, Failure } from './failure.ts';
 import { RunTimedOut } from './open.ts';
 import { findDirector, locateDirector } from './phases/bootstrap.ts';
 import { OUT_OF_REACH_MS } from './reach.ts';
+import { stackCalled } from './stacks.ts';
 
 export type Completed = Extract<TerminalEvent, { type: 'completed' }>;
 
@@ -17,8 +19,11 @@ export type Completed = Extract<TerminalEvent, { type: 'completed' }>;
 export type Told<Type extends CommandType> = Partial<CommandData[Type]>;
 
 export interface Desk {
-  /** Of the architecture: the first half of its stacks' names. */
-  readonly scope: string;
+  /**
+   * The stack of a dataflow of the architecture, or any stack by its whole name, `<scope>/<dataflow>`. Without an
+   * architecture a dataflow's name is enough where the director has one stack of it; else rejects with a Failure.
+   */
+  stackNamed(name: string): Promise<Owner>;
   /** Rejects with what the director refuses, or, when nobody answers for too long, with that. */
   ask<T>(question: (director: DirectorHttp) => Promise<T>): Promise<T>;
   /**
@@ -36,23 +41,38 @@ export interface Desk {
 const AGAIN_MS = { first: 200, most: 3_000 };
 const LOOK_MS = { first: 50, most: 1_000 };
 
-export async function openDesk(context: RunContext): Promise<Desk> {
-  const { architecture, clock, signal, emit, run } = context;
-  let url = await findDirector(context);
+/** What to do about a director that does not answer, where nothing but its URL is known of it. */
+export const AT_ITS_URL = 'see whether the URL is right, and whether the director runs there';
+
+export async function openDesk(context: RunContext | BareContext): Promise<Desk> {
+  const { clock, signal, emit, run } = context;
+  let url = context.architecture ? await findDirector(context) : context.directorUrl;
   let commands = 0;
+  let hasAnswered = false;
+
+  function advised(failure: Unanswered): Failure {
+    if (context.architecture) return failure;
+    return new Failure(failure.message, { exitCode: failure.exitCode, fix: AT_ITS_URL, cause: failure });
+  }
 
   async function ask<T>(question: (director: DirectorHttp) => Promise<T>): Promise<T> {
     const began = clock.now();
     let lost: Unanswered | undefined;
     /** Nobody waits longer than was said: then that it does not answer is what there is to tell. */
-    const endOf = (reason: unknown): unknown => (reason instanceof RunTimedOut && lost ? lost : reason);
+    const endOf = (reason: unknown): unknown =>
+      reason instanceof RunTimedOut && lost ? advised(lost) : reason;
     for (let wait = AGAIN_MS.first; ; wait = Math.min(AGAIN_MS.most, wait * 1.6)) {
       const answer = await question(directorHttp(url, context)).catch((error: unknown) => {
         if (error instanceof Unanswered) return error;
         throw endOf(error);
       });
-      if (!(answer instanceof Unanswered)) return answer;
-      if (clock.now() - began > OUT_OF_REACH_MS) throw answer;
+      if (!(answer instanceof Unanswered)) {
+        hasAnswered = true;
+        return answer;
+      }
+      // What never was there does not come back; what its cloud knows of may be on its way.
+      const isNobody = answer.isNobody && !hasAnswered && context.directorUrl !== undefined;
+      if (isNobody || clock.now() - began > OUT_OF_REACH_MS) throw advised(answer);
       if (!lost) emit({ type: 'note', message: `${answer.message}; it is asked again` });
       lost = answer;
       await clock.sleep(wait, signal).catch((reason) => {
@@ -64,7 +84,7 @@ export async function openDesk(context: RunContext): Promise<Desk> {
 
   /** Somebody may have moved it, or taken it down. When that cannot be asked either, we go on as before. */
   async function elsewhere(): Promise<string> {
-    const found = await locateDirector(context).catch(() => url);
+    const found = context.architecture ? await locateDirector(context).catch(() => url) : url;
     if (found !== undefined) return found;
     throw new Failure('the director was removed meanwhile', {
       exitCode: EXIT.unreachable,
@@ -103,7 +123,7 @@ export async function openDesk(context: RunContext): Promise<Desk> {
   }
 
   return {
-    scope: architecture.scope,
+    stackNamed: (name) => stackCalled(name, context, () => ask((director) => director.stacks())),
     ask,
     async tell(type, data, onLook = () => {}) {
       const answer = await lastWord(type, data, onLook);

@@ -10,7 +10,7 @@ import {
 } from '@service-director/shared/contract/state.ts';
 import type { Owner } from '@service-director/shared/model/unit.ts';
 import { z } from 'zod';
-import type { RunContext } from './context.ts';
+import type { CallContext } from './context.ts';
 import { EXIT, Failure } from './failure.ts';
 
 /** Whether it takes commands. */
@@ -89,6 +89,8 @@ export interface DeploymentQuery {
   readonly stack?: string | undefined;
   readonly status?: string | undefined;
   readonly limit: number;
+  /** The `next` of the page before. */
+  readonly after?: string | undefined;
 }
 
 /**
@@ -116,12 +118,20 @@ export interface DirectorHttp {
 
 /** It does not answer, or somebody in front of it does: it may be on its way back. */
 export class Unanswered extends Failure {
-  constructor(url: string, because: string, cause?: unknown) {
+  /** Whether it looks as if nobody ever did there: the name means nothing, or something else answers. */
+  readonly isNobody: boolean;
+
+  constructor(
+    url: string,
+    because: string,
+    { cause, isNobody = false }: { cause?: unknown; isNobody?: boolean } = {},
+  ) {
     super(`The director at ${url} does not answer: ${because}`, {
       exitCode: EXIT.unreachable,
       fix: 'see conductor director logs',
       cause,
     });
+    this.isNobody = isNobody;
   }
 }
 
@@ -142,7 +152,7 @@ export class Refused extends Failure {
 
 const TIMEOUT_MS = 15_000;
 
-export function directorHttp(url: string, { run, reach, signal, limit }: RunContext): DirectorHttp {
+export function directorHttp(url: string, { run, reach, signal, limit }: CallContext): DirectorHttp {
   /** Status and body of what answers, whoever it is. */
   async function call(path: string, init: RequestInit): Promise<{ status: number; text: string }> {
     try {
@@ -221,17 +231,28 @@ function queryText(query: Readonly<Record<string, string | number | undefined>>)
 function unanswered(url: string, error: unknown): Failure {
   if (error instanceof Failure) return error;
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  return new Unanswered(url, cause instanceof Error ? cause.message : String(cause), error);
+  const because = cause instanceof Error ? cause.message : String(cause);
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  return new Unanswered(url, because, { cause: error, isNobody: NOBODY.test(code) });
 }
+
+/** Of a name that is none, and of what speaks no TLS, or shows a certificate that is not its own. */
+const NOBODY = /^(ENOTFOUND|EPROTO|ERR_SSL_.*|ERR_TLS_.*|CERT_.*|.*_SELF_SIGNED_CERT.*|UNABLE_TO_.*)$/;
+
+const LOG_IN = 'run gcloud auth application-default login, as somebody whom the director lets in';
 
 /** A no of the director's own has its reason in it; a front that finds nobody behind it answers in its own way. */
 function refusal(url: string, path: string, status: number, text: string): Failure {
   const own = z.object({ detail: z.string(), fix: z.string().optional() }).safeParse(asJson(text)).data;
   const isDenied = status === 401 || status === 403;
   if (status >= 500 || status === 429 || (!own && !isDenied))
-    return new Unanswered(url, own?.detail ?? `it answers ${status}`);
+    return new Unanswered(url, own?.detail ?? `it answers ${status}`, {
+      isNobody: status < 500 && status !== 429,
+    });
   const said = own?.detail ?? `it answers ${status}`;
-  return new Refused(status, isDenied ? `The director at ${url} refuses ${path}: ${said}` : said, own?.fix);
+  const message = isDenied ? `The director at ${url} refuses ${path}: ${said}` : said;
+  // It says how a token is sent; that is for us to do, if there is somebody whose it is.
+  return new Refused(status, message, status === 401 ? LOG_IN : own?.fix);
 }
 
 function asJson(text: string): unknown {

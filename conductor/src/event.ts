@@ -48,6 +48,13 @@ export type ConductorEvent =
       readonly architecture: string;
       readonly project: string;
     }
+  /** Where there is no architecture: the same at a director's URL. */
+  | {
+      readonly type: 'started-at';
+      readonly run: string;
+      readonly operation: RunOperation;
+      readonly director: string;
+    }
   | { readonly type: 'phase-started'; readonly phase: AnyPhase }
   | {
       readonly type: 'phase-finished';
@@ -120,6 +127,11 @@ export interface Summary {
 }
 
 export type Emit = (event: ConductorEvent) => void;
+
+/** The deployment that it is about, where it tells how one stands. */
+export function deploymentIn(event: ConductorEvent): string | undefined {
+  return event.type === 'director' && event.event.type === 'status' ? event.event.deployment : undefined;
+}
 
 /** Whether it shows that the director is told something, which goes on without us. */
 export function isForDirector(event: ConductorEvent): boolean {

@@ -20,7 +20,14 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 /** What to do after a run that ended before its work did: where the director was told of it, and where it was not. */
 export const WATCH_ON =
   'watch it with conductor events --follow, or run the same again: it takes up where it is';
+/** The same where there is no architecture, but the URL of a director. */
+export const LOOK_AFTER = 'see what became of it with conductor deployments';
 export const RUN_AGAIN = 'run the same again: it takes up where it is';
+
+/** The same where the deployment is known by its id. */
+export function watchDeployment(id: string): string {
+  return `watch it with conductor deployments logs ${id} --follow, or ${RUN_AGAIN}`;
+}
 
 export class Failure extends Error {
   readonly exitCode: ExitCode;

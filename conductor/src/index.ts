@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { systemClock } from '@service-director/shared/kit/clock.ts';
 import { cloudBuild } from './builders/cloud-build.ts';
 import { docker } from './builders/docker.ts';
-import type { RunContext } from './context.ts';
+import type { BareContext, RunContext } from './context.ts';
 import type { Desk } from './desk.ts';
 import type { DirectorStatus } from './director-status.ts';
 import { type DownOptions, down } from './down.ts';
@@ -15,7 +15,7 @@ import type { ConductorEvent, Phase, RunOperation, Summary } from './event.ts';
 import { Failure } from './failure.ts';
 import type { LogLine, LogOptions } from './logs.ts';
 import type { News, NewsOptions } from './news.ts';
-import { type ConductorOptions, openLook, openRun, RunTimedOut } from './open.ts';
+import { type ConductorOptions, openDirectorFor, openLook, openRun } from './open.ts';
 import { type PlanResult, plan } from './plan.ts';
 import type { RollbackOptions, RollbackResult } from './rollback.ts';
 import type { Status } from './status.ts';
@@ -42,9 +42,10 @@ export interface Conductor {
 }
 
 export function conductor(options: ConductorOptions): Conductor {
-  const inRun = async <T>(
+  /** Tells of a run from its beginning to its end. */
+  const told = async <T>(
     operation: RunOperation,
-    work: (context: RunContext) => Promise<T>,
+    work: (run: string) => Promise<T>,
     summarize: (value: T) => Summary,
     dryRun = false,
   ): Promise<T> => {
@@ -53,16 +54,7 @@ export function conductor(options: ConductorOptions): Conductor {
     const run = `${operation}-${randomBytes(6).toString('hex')}`;
     const seconds = (): number => (systemClock.now() - began) / 1000;
     try {
-      const context = await openRun(options, run, operation);
-      for (const diagnostic of context.loaded.diagnostics) emit({ type: 'diagnostic', diagnostic });
-      emit({
-        type: 'started',
-        run,
-        operation,
-        architecture: context.architecture.scope,
-        project: context.architecture.project_id,
-      });
-      const value = await work(context).finally(context.stopTimer);
+      const value = await work(run);
       const summary = summarize(value);
       emit({
         type: 'completed',
@@ -89,7 +81,44 @@ export function conductor(options: ConductorOptions): Conductor {
       throw failure;
     }
   };
-  const look = (run = 'look'): RunContext => openLook(options, `${run}-${randomBytes(6).toString('hex')}`);
+  const inRun = <T>(
+    operation: RunOperation,
+    work: (context: RunContext) => Promise<T>,
+    summarize: (value: T) => Summary,
+    dryRun = false,
+  ): Promise<T> =>
+    told(
+      operation,
+      async (run) => {
+        const context = await openRun(options, run, operation);
+        const { loaded, architecture, emit, stopTimer } = context;
+        for (const diagnostic of loaded.diagnostics) emit({ type: 'diagnostic', diagnostic });
+        const { scope, project_id: project } = architecture;
+        emit({ type: 'started', run, operation, architecture: scope, project });
+        return work(context).finally(stopTimer);
+      },
+      summarize,
+      dryRun,
+    );
+  /** The same where a director's URL is all that there is. */
+  const inBareRun = <T>(
+    operation: RunOperation,
+    work: (context: RunContext | BareContext) => Promise<T>,
+    summarize: (value: T) => Summary,
+    dryRun = false,
+  ): Promise<T> =>
+    told(
+      operation,
+      async (run) => {
+        const { context, stopTimer } = openDirectorFor(options, run);
+        const { emit, directorUrl: director = '' } = context;
+        emit({ type: 'started-at', run, operation, director });
+        return work(context).finally(stopTimer);
+      },
+      summarize,
+      dryRun,
+    );
+  const look = (): RunContext => openLook(options, `look-${randomBytes(6).toString('hex')}`);
   return {
     run: () =>
       inRun(
@@ -111,7 +140,7 @@ export function conductor(options: ConductorOptions): Conductor {
         more?.dryRun,
       ),
     rollback: (more) =>
-      inRun(
+      (options.architecture === undefined ? inBareRun : inRun)(
         'rollback',
         async (context) => {
           const { rollback } = await import('./rollback.ts');
@@ -122,16 +151,8 @@ export function conductor(options: ConductorOptions): Conductor {
       ),
     async atDesk(work) {
       const { openDesk } = await import('./desk.ts');
-      const context = look('desk');
-      const time = new AbortController();
-      const { timeoutSeconds } = context;
-      const stopTimer = systemClock.after(timeoutSeconds * 1000, () =>
-        time.abort(new RunTimedOut(timeoutSeconds)),
-      );
-      const signal = AbortSignal.any([context.signal, time.signal]);
-      return openDesk({ ...context, signal })
-        .then(work)
-        .finally(stopTimer);
+      const { context, stopTimer } = openDirectorFor(options, `desk-${randomBytes(6).toString('hex')}`);
+      return openDesk(context).then(work).finally(stopTimer);
     },
     async status() {
       const { status } = await import('./status.ts');

@@ -7,8 +7,10 @@ import { systemClock } from '@service-director/shared/kit/clock.ts';
 import type { Architecture } from '@service-director/shared/model/architecture.ts';
 import { unitId } from '@service-director/shared/model/unit.ts';
 import type { RunContext } from './context.ts';
-import { type Desk, openDesk } from './desk.ts';
-import { EXIT, Failure, RUN_AGAIN } from './failure.ts';
+import { AT_ITS_URL, type Desk, openDesk } from './desk.ts';
+import { Unanswered } from './director-http.ts';
+import { deploymentIn } from './event.ts';
+import { EXIT, Failure, RUN_AGAIN, watchDeployment } from './failure.ts';
 import { followJournal } from './module-journal.ts';
 import { DATAFLOW, type ModuleWanted, openModule } from './module-place.ts';
 import { sendModules } from './modules.ts';
@@ -42,25 +44,37 @@ export async function deployModule(
   const stopTimer = systemClock.after(timeoutSeconds * 1000, () =>
     time.abort(new RunTimedOut(timeoutSeconds)),
   );
-  const timed = { ...context, signal: AbortSignal.any([context.signal, time.signal]) };
+  let deployment: string | undefined;
+  const timed: RunContext = {
+    ...context,
+    signal: AbortSignal.any([context.signal, time.signal]),
+    emit(event) {
+      deployment = deploymentIn(event) ?? deployment;
+      context.emit(event);
+    },
+  };
   const work = (): Promise<Omit<ModuleResult, 'seconds'>> => tellDirector(timed, wanted);
   try {
     const done = await inPhase(wanted.what === 'destroy' ? 'teardown' : 'setup', work, timed);
     return { ...done, seconds: (systemClock.now() - began) / 1000 };
   } catch (error) {
-    throw withAdvice(Failure.from(error, `the deployment of ${wanted.name}`), wanted);
+    const failure = Failure.from(error, `the deployment of ${wanted.name}`);
+    throw withAdvice(failure, wanted, options.directorUrl === undefined ? undefined : deployment);
   } finally {
     stopTimer();
   }
 }
 
 /** The tool's own advice is about its own command line, and a plan that failed comes without ours. */
-function withAdvice(failure: Failure, { where }: ModuleDeployment): Failure {
+function withAdvice(failure: Failure, { where }: ModuleDeployment, watched: string | undefined): Failure {
   const { message, exitCode, fix } = failure;
   const advised = (advice: string): Failure =>
     new Failure(message, { exitCode, fix: advice, cause: failure });
-  // Other commands ask for an architecture.
-  if (failure instanceof RunTimedOut && !('architecture' in where)) return advised(RUN_AGAIN);
+  const isBare = !('architecture' in where);
+  // Other commands ask for an architecture, or a URL.
+  if (failure instanceof RunTimedOut && isBare)
+    return advised(watched === undefined ? RUN_AGAIN : watchDeployment(watched));
+  if (failure instanceof Unanswered && isBare) return advised(AT_ITS_URL);
   // What can be done from here says more than what the tool says.
   const advice = ADVICE.find(([text]) => message.includes(text))?.[1] ?? fix;
   return advice === undefined ? failure : advised(advice);
@@ -79,11 +93,12 @@ async function tellDirector(
 ): Promise<Omit<ModuleResult, 'seconds'>> {
   await demandFound(context);
   const desk = await openDesk(context);
-  await demandOwnName(desk, name);
+  const { scope } = context.architecture;
+  await demandOwnName(desk, name, scope);
   const data = {
     ...context.wishes,
     dataflow: DATAFLOW,
-    scope: desk.scope,
+    scope,
     timeout_seconds: commandSeconds(context),
     dry_run: what === 'plan',
   };
@@ -93,9 +108,9 @@ async function tellDirector(
     : desk.tell('dataflow-setup', { ...data, architecture: await brought(context) }, log.see)
   ).finally(log.end);
   const [report] = answer.deployments;
-  const stack = `${desk.scope}/${DATAFLOW}`;
+  const stack = `${scope}/${DATAFLOW}`;
   if (what !== 'deploy') return { stack, report, outputs: {} };
-  const { units } = await desk.ask((director) => director.stack({ scope: desk.scope, dataflow: DATAFLOW }));
+  const { units } = await desk.ask((director) => director.stack({ scope, dataflow: DATAFLOW }));
   const outputs = units.find(({ id }) => id === unitId('module', name))?.outputs ?? {};
   return { stack, report, outputs };
 }
@@ -124,12 +139,12 @@ async function demandFound(context: RunContext): Promise<void> {
 }
 
 /** A command teaches the director its architecture: it must not take the place of a larger one. */
-async function demandOwnName(desk: Desk, name: string): Promise<void> {
+async function demandOwnName(desk: Desk, name: string, own: string): Promise<void> {
   const stacks = await desk.ask((director) => director.stacks());
-  const others = stacks.filter(({ scope, dataflow }) => scope === desk.scope && dataflow !== DATAFLOW);
+  const others = stacks.filter(({ scope, dataflow }) => scope === own && dataflow !== DATAFLOW);
   if (others.length === 0) return;
   const named = others.map(({ dataflow }) => dataflow).join(', ');
-  throw new Failure(`There is an architecture ${desk.scope} already, whose dataflows are: ${named}`, {
+  throw new Failure(`There is an architecture ${own} already, whose dataflows are: ${named}`, {
     exitCode: EXIT.usage,
     fix: `give the module a name of its own: --name my-${name}`,
   });

@@ -1,14 +1,18 @@
 /** Tells the journal of a deployment while it is written, in its order, what tools say included. */
+
+import { isCommandType } from '@service-director/shared/contract/command.ts';
 import type { DeploymentDetail } from '@service-director/shared/contract/state.ts';
 import { never } from '@service-director/shared/kit/never.ts';
 import { z } from 'zod';
 import type { RunContext } from './context.ts';
 import type { Desk } from './desk.ts';
+import type { CommandDetail } from './director-http.ts';
 import type { ConductorEvent } from './event.ts';
+import { DATAFLOW } from './module-place.ts';
 
 export interface Following {
   /** The command with its deployments, of which the first is told. */
-  see(found: { readonly id: string; readonly deployments: readonly { readonly id: string }[] }): void;
+  see(found: Pick<CommandDetail, 'id' | 'type' | 'deployments'>): void;
   /** Resolves when all of it was told. */
   end(): Promise<void>;
 }
@@ -22,6 +26,13 @@ export function followJournal(desk: Desk, { emit, clock, signal }: RunContext): 
   let deployment: string | undefined;
   let told = 0;
   let isPlanTold = false;
+
+  /** From here on it goes on without us. */
+  function tellAccepted(id: string, type = ''): void {
+    if (!isCommandType(type)) return;
+    const event = { type: 'accepted', command: id, command_type: type, dataflow: DATAFLOW } as const;
+    emit({ type: 'director', id: `${id} accepted`, event });
+  }
 
   async function read(): Promise<void> {
     const id = deployment;
@@ -54,7 +65,8 @@ export function followJournal(desk: Desk, { emit, clock, signal }: RunContext): 
   const going = go().catch(() => {});
 
   return {
-    see({ id, deployments: [first] }) {
+    see({ id, type, deployments: [first] }) {
+      if (command === '') tellAccepted(id, type);
       command = id;
       deployment = first?.id;
     },

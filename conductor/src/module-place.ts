@@ -113,15 +113,18 @@ async function madeUp(
 ): Promise<object> {
   const isSaid = project !== undefined || directorUrl !== undefined;
   const found = cloud && !isSaid ? await onlyDirectorOn(cloud) : undefined;
-  const project_id = project ?? found?.project ?? cloud?.project;
+  const project_id = project ?? found?.project ?? cloud?.project ?? (directorUrl && UNSAID_PROJECT);
   if (project_id !== undefined) return { project_id, region: region ?? found?.region ?? STANDARD_REGION };
   throw new Failure('In which project is not said', {
     exitCode: EXIT.usage,
-    fix: 'name it with --project, or the architecture that the director came with: conductor deploy DIR [FILE]',
+    fix: 'name it with --project, a director that runs with --director-url, or the architecture that it came with: conductor deploy DIR [FILE]',
   });
 }
 
 const STANDARD_REGION = 'us-central1';
+
+/** A director at its URL knows its own project, and a module's code says what it is about: nothing is looked for by this. */
+const UNSAID_PROJECT = 'project-not-said';
 
 interface Found {
   readonly project: string;

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { readSource } from './builders/source.ts';
 import type { RunContext } from './context.ts';
 import { Unanswered } from './director-http.ts';
-import { EXIT, Failure } from './failure.ts';
+import { EXIT, type ExitCode, Failure } from './failure.ts';
 
 type Document = Architecture;
 
@@ -52,7 +52,7 @@ async function sendOne(name: string, folder: string, url: string, context: RunCo
     signal,
   }).catch((error: unknown) => {
     if (signal.aborted) throw signal.reason;
-    throw new Unanswered(url, error instanceof Error ? error.message : String(error), error);
+    throw new Unanswered(url, error instanceof Error ? error.message : String(error), { cause: error });
   });
   const answer: unknown = await response.json().catch(() => undefined);
   if (response.ok) return Kept.parse(answer).digest;
@@ -63,9 +63,14 @@ async function sendOne(name: string, folder: string, url: string, context: RunCo
     });
   const { detail, fix } = Refused.safeParse(answer).data ?? { detail: `it answers ${response.status}` };
   throw new Failure(`The director does not take the code of module ${name}: ${detail}`, {
-    exitCode: response.status >= 500 ? EXIT.unreachable : EXIT.invalidArchitecture,
+    exitCode: exitCodeOf(response.status),
     fix,
   });
+}
+
+function exitCodeOf(status: number): ExitCode {
+  if (status === 401 || status === 403) return EXIT.denied;
+  return status >= 500 ? EXIT.unreachable : EXIT.invalidArchitecture;
 }
 
 /** A state holds secrets, and says that somebody else has made what stands in it: it does not leave this machine. */

@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { systemClock, systemRandom } from '@service-director/shared/kit/clock.ts';
 import { limiter } from '@service-director/shared/kit/limiter.ts';
 import { type Hydrated, hydrate, UnknownEnvironment } from '@service-director/shared/model/hydrate.ts';
-import type { LocalReach, RunContext, Wishes } from './context.ts';
+import type { BareContext, LocalReach, RunContext, Wishes } from './context.ts';
 import { type ConductorEvent, isForDirector, type Phase, type RunOperation } from './event.ts';
-import { EXIT, Failure, RUN_AGAIN, WATCH_ON } from './failure.ts';
+import { EXIT, Failure, LOOK_AFTER, RUN_AGAIN, WATCH_ON } from './failure.ts';
 import { type Loaded, loadArchitecture } from './load.ts';
 import {
   demandLocalCloud,
@@ -19,11 +19,11 @@ import {
   localReach,
 } from './local.ts';
 import { bundledDirector } from './phases/build.ts';
-import { reachCloud } from './reach.ts';
+import { authorizationBy, reachCloud } from './reach.ts';
 
 export interface ConductorOptions {
-  /** The file or folder of the architecture. */
-  readonly architecture: string;
+  /** The file or folder of the architecture. Left out: only what a director can be asked and told at its URL. */
+  readonly architecture?: string | undefined;
   /** One of its `deployment_environments`. */
   readonly environment?: string | undefined;
   /** Only this dataflow. */
@@ -59,11 +59,11 @@ export interface OpenRun extends RunContext {
 
 /** The time of the run is over; what the director was told, if it was, goes on. */
 export class RunTimedOut extends Failure {
-  constructor(seconds: number, isToldDirector = true) {
+  constructor(seconds: number, isToldDirector = true, watchOn = WATCH_ON) {
     const rest = isToldDirector ? 'what the director was told goes on' : 'what was made stays';
     super(`It was not done within ${seconds} s; ${rest}`, {
       exitCode: EXIT.timedOut,
-      fix: isToldDirector ? WATCH_ON : RUN_AGAIN,
+      fix: isToldDirector ? watchOn : RUN_AGAIN,
     });
   }
 }
@@ -130,6 +130,41 @@ export function openLook(options: ConductorOptions, run: string): RunContext {
   return contextOf(options, run, subject, local, cloud);
 }
 
+/**
+ * For what takes no more than a director that answers: without an architecture at its URL. Nothing is started and
+ * nothing made. Throws a Failure where there is neither.
+ */
+function openDirector(options: ConductorOptions, run: string): RunContext | BareContext {
+  const { architecture, directorUrl } = options;
+  if (architecture !== undefined) return openLook(options, run);
+  if (directorUrl === undefined)
+    throw new Failure('Where the director is, nothing says: there is no architecture here, and no URL', {
+      exitCode: EXIT.usage,
+      fix: 'name the FILE of the architecture that it came with, or a director that runs: --director-url URL',
+    });
+  const endpoint = options.local ? demandLocalCloud(options.local.dir).origin : options.endpoint;
+  return {
+    ...settingsOf(options, run),
+    architecture: undefined,
+    directorUrl,
+    reach: { authorization: authorizationBy(endpoint) },
+  };
+}
+
+/** The same with an end to its time. `stopTimer` when it is done. */
+export function openDirectorFor(
+  options: ConductorOptions,
+  run: string,
+): { readonly context: RunContext | BareContext; stopTimer(): void } {
+  const context = openDirector(options, run);
+  const { timeoutSeconds } = context;
+  const end = new AbortController();
+  const stopTimer = systemClock.after(timeoutSeconds * 1000, () =>
+    end.abort(new RunTimedOut(timeoutSeconds, true, context.architecture ? WATCH_ON : LOOK_AFTER)),
+  );
+  return { context: { ...context, signal: AbortSignal.any([context.signal, end.signal]) }, stopTimer };
+}
+
 /** What a run is about. */
 interface Subject {
   readonly loaded: Loaded;
@@ -144,6 +179,11 @@ function subjectOf(
   isSending: boolean,
 ): Subject {
   const sources = isSending && { dataflow, director: directorUrl === undefined };
+  if (path === undefined)
+    throw new Failure('Which architecture is not said', {
+      exitCode: EXIT.usage,
+      fix: 'name its file or folder',
+    });
   const loaded = loadArchitecture(path, cwd ?? process.cwd(), { sources });
   return { loaded, architecture: hydrated(loaded, environment) };
 }
@@ -157,15 +197,25 @@ function contextOf(
 ): RunContext {
   const endpoint = cloud?.origin ?? options.endpoint;
   return {
-    run,
+    ...settingsOf(options, run),
     reach: reachCloud({ project: architecture.project_id, endpoint, local }),
     architecture,
     document: loaded.architecture,
-    environment: options.environment,
     base: loaded.base,
     directorSource: bundledDirector(dirname(programOf())),
-    dataflow: options.dataflow,
     directorUrl: options.directorUrl,
+  };
+}
+
+/** What a run is told beside what it is about. */
+function settingsOf(
+  options: ConductorOptions,
+  run: string,
+): Omit<BareContext, 'architecture' | 'directorUrl' | 'reach'> {
+  return {
+    run,
+    environment: options.environment,
+    dataflow: options.dataflow,
     wishes: options.wishes ?? {},
     builder: options.builder ?? 'cloud-build',
     timeoutSeconds: atLeastOne('timeoutSeconds', options.timeoutSeconds ?? 1_800),

@@ -3,6 +3,7 @@
 import { googleCloud, noCredentials } from '@service-director/shared/cloud/google.ts';
 import type { AuthClient } from 'google-auth-library';
 import type { LocalReach, Reach } from './context.ts';
+import { EXIT, Failure } from './failure.ts';
 
 /** How long whoever a run waits for may be out of reach before the run gives up, in milliseconds. What was begun goes on. */
 export const OUT_OF_REACH_MS = 3 * 60_000;
@@ -60,25 +61,78 @@ export function reachCloud({ project, endpoint, local }: ReachOptions): Reach {
         ...(endpoint === undefined ? {} : { rootUrl: `${endpoint}/` }),
       });
     },
-    authorization: (audience) => (endpoint === undefined ? identityToken(audience) : localToken(endpoint)),
+    authorization: authorizationBy(endpoint),
   };
 }
 
-/** Of a service account, or of the person whose credentials the environment holds. */
-async function identityToken(audience: string): Promise<Record<string, string>> {
+/** Of the cloud whose root that is; undefined: of Google. */
+export function authorizationBy(endpoint: string | undefined): Reach['authorization'] {
+  if (endpoint !== undefined) return () => localToken(endpoint);
+  /** They keep their tokens as long as these are good. */
+  const holders = new Map<string, Promise<Holder>>();
+  return async (audience) => {
+    const holder = holders.get(audience) ?? holderFor(audience);
+    holders.set(audience, holder);
+    try {
+      return await (await holder)();
+    } catch (error) {
+      holders.delete(audience);
+      throw error;
+    }
+  };
+}
+
+/** Gives what a request is sent with. */
+type Holder = () => Promise<Record<string, string>>;
+
+/** Of a service account, or of the person whose credentials the environment holds. Rejects with a Failure where it holds none. */
+async function holderFor(audience: string): Promise<Holder> {
   const { GoogleAuth } = await import('./clients/auth.ts');
   const auth = new GoogleAuth();
   try {
     const client = await auth.getIdTokenClient(audience);
-    const headers = await client.getRequestHeaders(audience);
-    return Object.fromEntries(new Headers(headers));
+    const headers = async () => Object.fromEntries(new Headers(await client.getRequestHeaders(audience)));
+    await headers();
+    return headers;
   } catch {
-    // Credentials of a person give an identity token only beside a fresh access token.
-    const client: AuthClient = await auth.getClient();
-    await client.getAccessToken();
-    const token = client.credentials.id_token;
-    return token ? { authorization: `Bearer ${token}` } : {};
+    return personalHolder(
+      await auth.getClient().catch((error: unknown) => noCredentialsFor(audience, error)),
+    );
   }
+}
+
+/** Credentials of a person give an identity token only beside a fresh access token. */
+function personalHolder(client: AuthClient | undefined): Holder {
+  return async () => {
+    await client?.getAccessToken().catch((error: unknown) => {
+      throw isOver(error) ? notLoggedIn("Google's credentials are not good any more", error) : error;
+    });
+    const token = client?.credentials.id_token;
+    return token ? { authorization: `Bearer ${token}` } : {};
+  };
+}
+
+/** A director on this machine lets in whoever is on it too. */
+function noCredentialsFor(audience: string, error: unknown): undefined {
+  if (isOnThisMachine(audience)) return undefined;
+  throw notLoggedIn(`There are no credentials of Google's to ask the director at ${audience} with`, error);
+}
+
+function notLoggedIn(message: string, cause: unknown): Failure {
+  return new Failure(message, {
+    exitCode: EXIT.denied,
+    fix: 'run gcloud auth application-default login',
+    cause,
+  });
+}
+
+/** Whether Google wants whoever it is to log in anew. */
+function isOver(error: unknown): boolean {
+  return /invalid_grant|invalid_rapt/.test(String(error));
+}
+
+function isOnThisMachine(url: string): boolean {
+  return ['127.0.0.1', 'localhost', '[::1]'].includes(new URL(url).hostname);
 }
 
 /** The developer's, from the local cloud's metadata server. */

@@ -1,6 +1,6 @@
 /** Brings a stack back to an earlier version of its state, by the director; tells how it goes from the journal. */
 import type { DeploymentReport, DirectorEvent } from '@service-director/shared/contract/event.ts';
-import type { RunContext } from './context.ts';
+import type { BareContext, RunContext } from './context.ts';
 import { openDesk } from './desk.ts';
 import type { CommandDetail } from './director-http.ts';
 import type { Emit, Summary } from './event.ts';
@@ -9,7 +9,7 @@ import { commandSeconds } from './phases/command.ts';
 import { inPhase, summarize } from './up.ts';
 
 export interface RollbackOptions {
-  /** What goes back: the stack of a dataflow, or of the deployment that is to be undone. */
+  /** What goes back: the stack of a dataflow, which may be called by its whole name, or of the deployment that is to be undone. */
   readonly subject: { readonly dataflow: string } | { readonly deployment: string };
   /** Default: the version before that of the deployment, or before the newest. */
   readonly toVersion?: number | undefined;
@@ -24,18 +24,21 @@ export interface RollbackResult {
   readonly summary: Summary;
 }
 
-export async function rollback(context: RunContext, options: RollbackOptions): Promise<RollbackResult> {
+export async function rollback(
+  context: RunContext | BareContext,
+  options: RollbackOptions,
+): Promise<RollbackResult> {
   return inPhase('rollback', () => goBack(context, options), context);
 }
 
 async function goBack(
-  context: RunContext,
+  context: RunContext | BareContext,
   { subject, toVersion, reason, dryRun = false }: RollbackOptions,
 ): Promise<RollbackResult> {
   const desk = await openDesk(context);
   const data = {
     ...context.wishes,
-    ...('dataflow' in subject ? { ...subject, scope: desk.scope } : subject),
+    ...('dataflow' in subject ? await desk.stackNamed(subject.dataflow) : subject),
     ...(toVersion === undefined ? {} : { to_version: toVersion }),
     reason,
     dry_run: dryRun,

@@ -1,8 +1,9 @@
-/** What the director looks after, beside what is described. */
-import { ACCOUNTS } from '@service-director/shared/model/unit.ts';
-import type { RunContext } from './context.ts';
-import { directorHttp } from './director-http.ts';
-import { Failure } from './failure.ts';
+/** What the director looks after, beside what is described; and which of it is meant by a name. */
+import { didYouMean } from '@service-director/shared/model/diagnostic.ts';
+import { ACCOUNTS, type Owner } from '@service-director/shared/model/unit.ts';
+import type { BareContext, RunContext } from './context.ts';
+import { directorHttp, type Stack } from './director-http.ts';
+import { EXIT, Failure } from './failure.ts';
 
 /** What to say of dataflows that have things in the cloud and are described no more; that it cannot be asked is said too. */
 export async function forgottenNotes(url: string, context: RunContext): Promise<string[]> {
@@ -35,4 +36,56 @@ export async function othersOf(url: string, context: RunContext): Promise<string
     });
   const others = stacks.filter(({ scope, units }) => scope !== context.architecture.scope && units > 0);
   return [...new Set(others.map(({ scope }) => scope))];
+}
+
+/** Rejects with a Failure where the name alone leaves open which stack it is. */
+export async function stackCalled(
+  name: string,
+  { architecture, environment }: Pick<RunContext | BareContext, 'architecture' | 'environment'>,
+  stacks: () => Promise<Stack[]>,
+): Promise<Owner> {
+  const [scope = '', dataflow, ...more] = name.split('/');
+  if (dataflow !== undefined && (scope === '' || dataflow === '' || more.length > 0))
+    throw new Failure(`${name} is no name of a stack`, {
+      exitCode: EXIT.usage,
+      fix: 'write it like SCOPE/DATAFLOW',
+    });
+  if (dataflow !== undefined) return { scope, dataflow };
+  if (architecture) return { scope: architecture.scope, dataflow: name };
+  return onlyOne(name, environment, await stacks());
+}
+
+function onlyOne(name: string, environment: string | undefined, stacks: readonly Stack[]): Owner {
+  const there = stacks.filter(({ scope }) => environment === undefined || scope.endsWith(`-${environment}`));
+  const [found, ...others] = there.filter(({ dataflow }) => dataflow === name);
+  const where = environment === undefined ? '' : ` in ${environment}`;
+  if (!found) {
+    const near = didYouMean(
+      name,
+      there.map(({ dataflow }) => dataflow),
+    );
+    throw new Failure(
+      `The director has no stack of a dataflow "${name}"${where}${near ? `; did you mean "${near}"?` : ''}`,
+      {
+        fix:
+          there.length > 0
+            ? `known are: ${namesOf(there)}`
+            : 'see whether it is the right director: nothing was deployed by it yet',
+      },
+    );
+  }
+  if (others.length === 0) return { scope: found.scope, dataflow: name };
+  throw new Failure(`The director has several stacks of a dataflow "${name}"${where}`, {
+    exitCode: EXIT.usage,
+    fix: `name one of them as a whole: ${namesOf([found, ...others])}`,
+  });
+}
+
+/** As many as can be read at a glance. */
+const MOST_NAMES = 20;
+
+function namesOf(stacks: readonly Stack[]): string {
+  const names = stacks.map(({ stack }) => stack).sort();
+  const more = names.length - MOST_NAMES;
+  return [...names.slice(0, MOST_NAMES), ...(more > 0 ? [`and ${more} more`] : [])].join(', ');
 }

@@ -163,7 +163,7 @@ export function summarize(
 export async function inPhase<T>(
   phase: AnyPhase,
   work: () => Promise<T>,
-  { emit, clock }: RunContext,
+  { emit, clock }: Pick<RunContext, 'emit' | 'clock'>,
 ): Promise<T> {
   const started = clock.now();
   const seconds = (): number => (clock.now() - started) / 1000;

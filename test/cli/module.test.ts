@@ -1,7 +1,7 @@
 /** `conductor deploy DIR` at a real director on a local cloud: a folder of Terraform code by itself, from its plan to its end. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { type CliAnswer, callCli } from '@service-director/conductor/cli/testing.ts';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type DirectorProcess, startDirector } from '../director/support/director.ts';
@@ -151,10 +151,10 @@ describe.skipIf(!hasTerraform)('a folder of Terraform code', () => {
     );
     expect(waited.stderr).toContain('It was not done within 10 s; what the director was told goes on');
     expect(waited.code).toBe(124);
-    expect(waited.stderr).toContain('\n  fix: run the same again: it takes up where it is\n');
-    const path = /approve it: {4}POST (\S+)\/approve there/.exec(waited.stderr)?.[1] ?? '';
-    expect((await director.get(path)).body).toMatchObject({ status: 'awaiting_approval' });
-    expect((await director.post('cancel', JSON.stringify({ deployment: basename(path) }))).status).toBe(202);
+    const id = /approve it: {4}conductor approve (\S+) /.exec(waited.stderr)?.[1] ?? '';
+    expect(waited.stderr).toContain(`\n  fix: watch it with conductor deployments logs ${id} `);
+    expect((await director.get(`/deployments/${id}`)).body).toMatchObject({ status: 'awaiting_approval' });
+    expect((await director.post('cancel', JSON.stringify({ deployment: id }))).status).toBe(202);
     const approved = await deploy(...production, '--auto-approve');
     expect(approved).toMatchObject({ code: 0, stdout: 'greeting = hello\n' });
   });
@@ -228,7 +228,7 @@ test.each([
   [
     ['.', '--name', 'x'],
     'In which project is not said',
-    'name it with --project, or the architecture that the director came with: conductor deploy DIR [FILE]',
+    'name it with --project, a director that runs with --director-url, or the architecture that it came with: conductor deploy DIR [FILE]',
   ],
 ])('deploy %j is refused with what to do', async (argv, message, fix) => {
   const { code, stderr } = await callCli(['deploy', ...argv], { cwd: folder });

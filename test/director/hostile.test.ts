@@ -1,6 +1,11 @@
 /** What is sent to the director's own API to hurt it: it says no, names why, and goes on. */
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { COMMAND_PREFIX, toAttributes } from '@service-director/shared/contract/cloud-event.ts';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { startDirector } from './support/director.ts';
 import { type NativeDirector, openNative } from './support/native.ts';
+import { OLDER, openWorld } from './support/world.ts';
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 let director: NativeDirector;
 
@@ -34,6 +39,50 @@ test('JSON that is deeper than anything that means something is refused, however
     }
   }
   expect((await deploy(`{"about":${'['.repeat(90)}${']'.repeat(90)}}`)).body.errors).not.toEqual([]);
+});
+
+test('nor is it taken from Pub/Sub: it is answered with why, kept as refused, and the next command is taken', async () => {
+  const world = await openWorld();
+  try {
+    const real = await startDirector(world);
+    await real.ready();
+    const told = (id: string): Record<string, string> =>
+      toAttributes({
+        id,
+        source: 'a-test',
+        type: `${COMMAND_PREFIX}deploy`,
+        time: new Date().toISOString(),
+        correlationId: id,
+      });
+    for (const [id, depth] of [
+      ['deep', 101],
+      ['deeper', 1_000_000],
+    ] as const) {
+      const body = `{"dataflow":"x","about":${'['.repeat(depth - 1)}${']'.repeat(depth - 1)}}`;
+      await world.publish('deploy', body, told(id));
+      const answer = await world.recorder.answerTo(id);
+      const error = 'The command is nested deeper than 100 levels';
+      expect(answer).toMatchObject({ type: 'rejected', command: id, error, fix: 'send it flatter' });
+      expect((await real.get(`/v1/commands/${id}`)).body).toMatchObject({ id, status: 'rejected' });
+    }
+    // As deep as may be, it is refused for what it says.
+    const most = `{"about":${'['.repeat(99)}${']'.repeat(99)}}`;
+    await world.publish('deploy', most, told('deep-enough'));
+    const answer = await world.recorder.answerTo('deep-enough');
+    expect(answer).toMatchObject({ type: 'rejected', error: expect.stringContaining('The data of deploy') });
+    // In the older form it is answered on the older topic.
+    const payload = `{"dataflow_name":"old-and-deep","more":${'['.repeat(200)}${']'.repeat(200)}}`;
+    await world.publish(OLDER.commands, `{"instruction":"teardown","payload":${payload}}`);
+    await world.recorder.first(
+      ({ topic, body }) => (topic === OLDER.completions && body.includes('nested deeper') ? true : undefined),
+      'the refusal in the older form',
+    );
+    await world.send('teardown', 'flat', { dataflow: 'nobody' });
+    expect((await world.recorder.answerTo('flat')).type).not.toBe('rejected');
+    expect((await real.get('/health')).status).toBe(200);
+  } finally {
+    await world.stop();
+  }
 });
 
 test('what is no JSON, or does not say that it is, is refused', async () => {

@@ -1,7 +1,9 @@
 /** The document that the director gives of itself: good OpenAPI 3.1, true in its examples, and readable without anything from elsewhere. */
 import { createHash } from 'node:crypto';
+import { OPERATIONS } from '@service-director/shared/contract/command.ts';
 import type { OpenApiDocument } from '@service-director/shared/contract/rest/openapi.ts';
 import { Nothing, type Route } from '@service-director/shared/contract/rest/route.ts';
+import { DEPLOYMENT_STATUSES } from '@service-director/shared/contract/rest/schemas.ts';
 import { ROUTES } from '@service-director/shared/contract/rest.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { demandDocumented } from './support/contract.ts';
@@ -98,6 +100,27 @@ describe('the document', () => {
     for (const name of known) expect(name).toMatch(/^[\w.-]+$/);
   });
 
+  test('says of every status and operation which there are', () => {
+    const free = [
+      // What a lock is taken for by hand is whatever whoever takes it says.
+      '#/Lock/properties/operation',
+      // Of HTTP: numbers.
+      '#/Problem/properties/status',
+    ];
+    const closed = new Map<string, unknown>();
+    for (const [at, schema] of objectsIn(document.components.schemas))
+      if (/\/properties\/(status|operation)$/.test(at) && !at.startsWith('#/Architecture'))
+        closed.set(at, schema.enum ?? schema.const);
+    for (const at of free) expect(closed.has(at) && closed.get(at) === undefined, at).toBe(true);
+    const open = [...closed].flatMap(([at, values]) => (values === undefined ? [at] : []));
+    expect(open.filter((at) => !free.includes(at) && !at.startsWith('#/Delivery/'))).toEqual([]);
+    for (const name of ['Deployment', 'DeploymentBrief', 'DeploymentReport', 'LogPage'])
+      expect(closed.get(`#/${name}/properties/status`), name).toEqual(DEPLOYMENT_STATUSES);
+    for (const name of ['Deployment', 'DeploymentBrief', 'DeploymentReport'])
+      expect(closed.get(`#/${name}/properties/operation`), name).toEqual(OPERATIONS);
+    expect(closed.get('#/Version/properties/operation')).toEqual([...OPERATIONS, 'unknown']);
+  });
+
   test('its schemas are of the draft that OpenAPI 3.1 has', () => {
     const old = ['$schema', '$id', '$defs', 'definitions', 'nullable'];
     for (const [at, object] of objectsIn(document.components.schemas)) {
@@ -118,7 +141,9 @@ describe('the document', () => {
       return [name];
     });
     expect(examples).toHaveLength(
-      routes.filter(([, { method, path }]) => method === 'post' && path.startsWith('/v1/')).length,
+      routes.filter(
+        ([, { method, path, body }]) => method !== 'get' && path.startsWith('/v1/') && body !== Nothing,
+      ).length,
     );
   });
 });

@@ -88,6 +88,7 @@ describe('a generated client', () => {
       answer: 'completed',
       plan: [['create', 'topic/client-topic']],
       after: [['client/flow', 'succeeded', true]],
+      hooked: [201, true, 200, true, true, false, 204],
       missing: 404,
       misspelt: [400, ['body']],
     });

@@ -62,6 +62,32 @@ async function misspelt(): Promise<Schemas['Problem'] | undefined> {
   return error;
 }
 
+/** Made twice under one key, found once, removed: what is answered to each. */
+async function hooked(): Promise<(number | boolean)[]> {
+  const make = () =>
+    director.POST('/v1/webhooks', {
+      params: { header: { 'idempotency-key': \`hook-\${id}\` } },
+      body: { url: 'https://hooks.example/client', events: ['deployment.failed'] },
+    });
+  const made = await make();
+  if (made.error) throw refused(made.error);
+  const again = await make();
+  const { id: hook } = made.data;
+  const params = { path: { id: hook } };
+  const found = await director.GET('/v1/webhooks/{id}', { params });
+  const stopped = await director.PATCH('/v1/webhooks/{id}', { params, body: { active: false } });
+  const removed = await director.DELETE('/v1/webhooks/{id}', { params });
+  return [
+    made.response.status,
+    'secret' in made.data,
+    again.response.status,
+    again.data?.id === hook && !('secret' in again.data),
+    found.data?.active ?? false,
+    stopped.data?.active ?? true,
+    removed.response.status,
+  ];
+}
+
 const before = await listed();
 const sent = await send();
 const again = await send();
@@ -77,6 +103,7 @@ console.log(
     answer: command.answer?.type,
     plan: deployment?.plan?.changes.map(({ action, unit }) => [action, unit]),
     after: (await listed()).map(({ stack, status, dry_run }) => [stack, status, dry_run]),
+    hooked: await hooked(),
     missing: (await missing())?.status,
     misspelt: [refusal?.status, refusal?.errors?.map((one) => one.in)],
   }),
@@ -91,6 +118,8 @@ const director = createClient<paths>({ baseUrl: '' });
 type Setup = operations['sendDataflowSetup']['requestBody']['content']['application/json'];
 declare const receipt: components['schemas']['Receipt'];
 declare const command: components['schemas']['Command'];
+declare const brief: components['schemas']['DeploymentBrief'];
+declare const webhook: components['schemas']['Webhook'];
 `;
 
 /** One line each; `why` says what is wrong with it. */
@@ -110,6 +139,11 @@ export const RIGHT: readonly string[] = [
   post('teardown', `{ dataflow: 'orders' }`),
   post('rollback', `{ dataflow: 'orders', to_version: 3, reason: 'version 4 loses orders' }`),
   post('dataflow-setup', `{}`),
+  `export const waits: boolean = brief.status === 'awaiting_approval' && brief.operation === 'rollback';`,
+  `await director.POST('/v1/webhooks', { params: { header: { 'idempotency-key': 'board' } }, body: { url: 'https://hooks.example/a', events: ['*'] } });`,
+  `await director.PATCH('/v1/webhooks/{id}', { params: { path: { id: webhook.id } }, body: { active: !webhook.active } });`,
+  `await director.POST('/v1/webhooks/{id}/rotate', { params: { path: { id: webhook.id } } });`,
+  `await director.DELETE('/v1/webhooks/{id}', { params: { path: { id: webhook.id } } });`,
   `export const told: 'accepted' | 'running' | 'succeeded' | 'failed' | 'rejected' = receipt.status;`,
 ];
 
@@ -133,6 +167,10 @@ export const WRONG: readonly Call[] = [
       `{ architecture: { document: { name: 'a', region: 'us-central1', dataflows: {} } } }`,
     ),
   },
+  { why: 'no status is called so', line: `export const done: boolean = brief.status === 'done';` },
+  { why: 'no operation is called so', line: `export const up: boolean = brief.operation === 'up';` },
+  { why: 'a webhook without a URL', line: `await director.POST('/v1/webhooks', { body: {} });` },
+  { why: 'a secret that was shown before', line: `export const secret: string = webhook.secret;` },
   { why: 'the answer has no such field', line: `export const state = receipt.state;` },
   {
     why: 'what may be absent is taken for granted',

@@ -13,7 +13,7 @@ export const run: CommandRun = async (input) => {
   const reason = options.text('reason');
   return atDesk(input, 1, TELL_SECONDS, async ({ ask, tell }) => {
     const { approval, stack, status, report } = await ask((director) => director.deployment(deployment));
-    if (!approval)
+    if (approval?.state !== 'pending')
       throw new Failure(`The deployment ${deployment} waits for no approval: it is ${status}`, {
         fix: `see conductor deployments get ${deployment}`,
       });

@@ -60,12 +60,12 @@ test.each([
   [
     ['deployments', 'a.yaml', 'b.yaml'],
     'There is a word too many: b.yaml',
-    'conductor deployments [get|logs ID] [FILE]',
+    'conductor deployments [get|logs|approve|reject|cancel|rollback ID] [FILE]',
   ],
   [
     ['deployments', 'get', 'id', 'a.yaml', 'b'],
     'There is a word too many: b',
-    'conductor deployments [get|logs ID] [FILE]',
+    'conductor deployments [get|logs|approve|reject|cancel|rollback ID] [FILE]',
   ],
   [['schema', 'a.yaml'], 'There is a word too many: a.yaml', 'conductor schema'],
 ])('%j is refused as usage', (argv, message, fix) => {

@@ -1,114 +1,19 @@
-/** All commands. A new one is one new file and one new entry here. */
+/** All commands. A new one is one new file and one new entry here, or in `director-commands.ts`. */
 import { PHASES } from '../event.ts';
-import type { CliCommand, CliOption } from './command.ts';
-
-const json: CliOption = { type: 'boolean', help: 'JSON on stdout, one object a line' };
-
-const place = {
-  'local-dir': { type: 'string', value: 'DIR', help: 'the folder of a local cloud (default .localcloud)' },
-  endpoint: { type: 'string', value: 'URL', help: 'the root of all Google APIs, where it is not Google' },
+import type { CliCommand } from './command.ts';
+import { directorCommands } from './director-commands.ts';
+import {
+  directorUrl,
+  environment,
   json,
-} as const satisfies Record<string, CliOption>;
-
-const environment: CliOption = {
-  type: 'string',
-  value: 'NAME',
-  help: 'one of the deployment_environments',
-};
-
-const directorUrl = {
-  'director-url': { type: 'string', value: 'URL', help: 'a director that runs already' },
-} as const satisfies Record<string, CliOption>;
-
-/** What tells of which architecture, and where. */
-const target = {
-  environment,
-  local: { type: 'boolean', help: 'on a local cloud, started if need be' },
-  propagation: {
-    type: 'string',
-    value: 'DURATION',
-    help: 'how long grants take on a local cloud that is started (default 2s)',
-  },
-  ...directorUrl,
-  ...place,
-} as const satisfies Record<string, CliOption>;
-
-/** The same for commands that only look. */
-const looked = {
-  environment,
-  local: { type: 'boolean', help: 'on the local cloud, which must be running' },
-  ...place,
-} as const satisfies Record<string, CliOption>;
-
-const running = {
-  dataflow: { type: 'string', value: 'NAME', help: 'only this dataflow' },
-  timeout: {
-    type: 'string',
-    value: 'DURATION',
-    help: 'when to give up here; the director goes on (default 30m)',
-  },
-  concurrency: { type: 'string', value: 'N', help: 'how much is done at once (default 16)' },
-} as const satisfies Record<string, CliOption>;
-
-/** Of a deployment. */
-const STATUSES = [
-  'queued',
-  'waiting_for_lock',
-  'planning',
-  'awaiting_approval',
-  'applying',
-  'cancelling',
-  'succeeded',
-  'failed',
-  'cancelled',
-];
-
-const reason: CliOption = { type: 'string', value: 'TEXT', help: 'why, for the history' };
-
-const autoApprove: CliOption = {
-  type: 'boolean',
-  help: 'stands for the approval where one is needed, and is noted as such',
-};
-
-/** How what the director is told is to be done. */
-const wishes = {
-  'auto-approve': autoApprove,
-  'lock-id': { type: 'string', value: 'ID', help: 'of a lock of your own: it does not stop you' },
-  priority: {
-    type: 'string',
-    value: 'NAME',
-    choices: ['high', 'normal', 'low'],
-    help: "the place in a stack's queue: high, normal (default) or low",
-  },
-} as const satisfies Record<string, CliOption>;
-
-/** The same for what may fail half-way. */
-const working = {
-  ...wishes,
-  'on-failure': {
-    type: 'string',
-    value: 'WHAT',
-    choices: ['keep', 'rollback'],
-    help: 'what becomes of a deployment that failed half-way: keep (default) or rollback',
-  },
+  looked,
+  place,
   reason,
-} as const satisfies Record<string, CliOption>;
-
-/** What a question to the director, or a word to it, has beside. */
-const desk = {
-  ...looked,
-  ...directorUrl,
-  timeout: {
-    type: 'string',
-    value: 'DURATION',
-    help: 'how long a director that does not answer is asked again (default 1m)',
-  },
-} as const satisfies Record<string, CliOption>;
-
-const deciding = {
-  ...desk,
-  timeout: { type: 'string', value: 'DURATION', help: 'when to give up here (default 5m)' },
-} as const satisfies Record<string, CliOption>;
+  running,
+  target,
+  wishes,
+  working,
+} from './options.ts';
 
 export const commands = {
   validate: {
@@ -181,7 +86,7 @@ export const commands = {
       project: {
         type: 'string',
         value: 'ID',
-        help: "of the director, where no FILE says it (default: GOOGLE_CLOUD_PROJECT, or the local cloud's)",
+        help: "of the director, where neither a FILE nor its URL leads to it (default: GOOGLE_CLOUD_PROJECT, or the local cloud's)",
       },
       region: {
         type: 'string',
@@ -219,120 +124,7 @@ export const commands = {
     options: { ...looked, ...directorUrl },
     load: () => import('./status.ts'),
   },
-  deployments: {
-    usage: 'deployments [get|logs ID] [FILE]',
-    summary: 'The deployments of the director, newest first; all of one, or its journal',
-    words: ['get', 'logs'],
-    isWordOptional: true,
-    options: {
-      ...desk,
-      stack: {
-        type: 'string',
-        value: 'NAME',
-        help: 'only of this dataflow, or of any stack by its whole name',
-      },
-      status: {
-        type: 'string',
-        value: 'NAME',
-        choices: STATUSES,
-        help: `only in this status (${STATUSES.join(', ')})`,
-      },
-      limit: { type: 'string', value: 'N', help: 'how many, the newest (default 20)' },
-      follow: { type: 'boolean', short: 'f', help: 'with logs: go on until it has ended' },
-    },
-    load: () => import('./deployments.ts'),
-  },
-  history: {
-    usage: 'history DATAFLOW [FILE]',
-    summary: 'The versions of the state of a dataflow, newest first, and which can be restored',
-    options: {
-      ...desk,
-      limit: { type: 'string', value: 'N', help: 'how many, the newest (default 10)' },
-    },
-    load: () => import('./history.ts'),
-  },
-  state: {
-    usage: 'state DATAFLOW [FILE]',
-    summary: 'What a dataflow has, its version, who has locked it, who waits',
-    options: {
-      ...desk,
-      audit: { type: 'boolean', help: 'who asked for what instead, and whether that account is whole' },
-      limit: { type: 'string', value: 'N', help: 'with --audit: how many rows, the newest (default 100)' },
-    },
-    load: () => import('./state.ts'),
-  },
-  approve: {
-    usage: 'approve DEPLOYMENT [FILE]',
-    summary: 'Approve the plan of a deployment that waits for it, or reject it',
-    options: {
-      ...deciding,
-      reject: { type: 'boolean', help: 'reject it: nothing of it is done' },
-      reason,
-      'plan-hash': {
-        type: 'string',
-        value: 'HASH',
-        help: 'of the plan that was read (default: as it is now)',
-      },
-    },
-    load: () => import('./approve.ts'),
-  },
-  cancel: {
-    usage: 'cancel ID [FILE]',
-    summary: 'Tell a deployment to stop; what is done stays',
-    options: {
-      ...deciding,
-      command: { type: 'boolean', help: 'the ID is of a command: all of its deployments' },
-      reason,
-    },
-    load: () => import('./cancel.ts'),
-  },
-  rollback: {
-    usage: 'rollback DATAFLOW [FILE]',
-    summary: 'Bring a dataflow back to an earlier version, and say what cannot be restored',
-    options: {
-      ...desk,
-      timeout: running.timeout,
-      deployment: { type: 'boolean', help: 'the name is the id of a deployment: what it did is undone' },
-      'to-version': { type: 'string', value: 'N', help: 'which one (default: the one before)' },
-      reason,
-      ...wishes,
-      'dry-run': { type: 'boolean', help: 'only say what would be done' },
-    },
-    load: () => import('./rollback.ts'),
-  },
-  lock: {
-    usage: 'lock DATAFLOW [FILE]',
-    summary: 'Lock a dataflow by hand; prints the id that gives the lock back',
-    options: {
-      ...deciding,
-      operation: { type: 'string', value: 'NAME', help: 'what it is held for (default manual)' },
-      reason,
-      who: { type: 'string', value: 'NAME', help: 'on whose behalf, where it is not you' },
-    },
-    load: () => import('./lock.ts'),
-  },
-  unlock: {
-    usage: 'unlock DATAFLOW [FILE]',
-    summary: 'Give a lock back, or take it away',
-    options: {
-      ...deciding,
-      'lock-id': { type: 'string', value: 'ID', help: 'what lock printed' },
-      force: { type: 'boolean', help: 'take away a lock of somebody else, or of a deployment' },
-      reason: { ...reason, help: 'why; --force wants it' },
-    },
-    load: () => import('./unlock.ts'),
-  },
-  events: {
-    usage: 'events [FILE]',
-    summary: 'What the director has done, newest last',
-    options: {
-      ...looked,
-      ...directorUrl,
-      follow: { type: 'boolean', short: 'f', help: 'go on as it happens' },
-      limit: { type: 'string', value: 'N', help: 'of how many commands, the newest (default 50)' },
-    },
-    load: () => import('./events.ts'),
-  },
+  ...directorCommands,
   logs: {
     usage: 'logs SERVICE [FILE]',
     summary: 'What a service writes',
@@ -342,18 +134,6 @@ export const commands = {
       limit: { type: 'string', value: 'N', help: 'how many lines (default 100)' },
     },
     load: () => import('./logs.ts'),
-  },
-  director: {
-    usage: 'director url|status|logs [FILE]',
-    summary: 'Where the director is, how it is, what it writes',
-    words: ['url', 'status', 'logs'],
-    options: {
-      ...looked,
-      ...directorUrl,
-      follow: { type: 'boolean', short: 'f', help: 'with logs: go on as it is written' },
-      limit: { type: 'string', value: 'N', help: 'with logs: how many lines (default 100)' },
-    },
-    load: () => import('./director.ts'),
   },
   local: {
     usage: 'local start|stop|status|env|reset [FILE]',

@@ -66,7 +66,7 @@ test('bash completes words where words are', () => {
   expect(inBash('director', '--limit', '3', '')).toEqual(['url', 'status', 'logs']);
   expect(inBash('completion', '')).toEqual(['bash', 'zsh', 'fish']);
   expect(inBash('schema', '')).toEqual([]);
-  expect(inBash('deployments', '')).toEqual(['get', 'logs']);
+  expect(inBash('deployments', '')).toEqual(['get', 'logs', 'approve', 'reject', 'cancel', 'rollback']);
   expect(inBash('deployments', 'get', '')).toEqual([]);
 });
 

@@ -17,7 +17,8 @@ export const run: CommandRun = async (input) => {
   const result = await withRenderer(input, full, (ready) => deployModule(ready, wanted), {
     showPlans: true,
     showOutput: true,
-    isBare: !('architecture' in wanted.where),
+    watch:
+      'architecture' in wanted.where ? 'events' : full.directorUrl === undefined ? 'nowhere' : 'deployment',
   });
   tellResult(result, wanted.what, input);
   return EXIT.done;

@@ -6,54 +6,93 @@ import type {
 } from '@service-director/shared/contract/state.ts';
 import { systemClock } from '@service-director/shared/kit/clock.ts';
 import { EXIT, type ExitCode } from '../failure.ts';
+import { run as approve } from './approve.ts';
 import { atDesk, LOOK_SECONDS } from './at-desk.ts';
+import { run as cancel } from './cancel.ts';
 import type { CommandInput, CommandRun } from './command.ts';
 import { demandWord, numberOf } from './input.ts';
 import { journalText } from './render/journal.ts';
 import { planCounts, planLines } from './render/plan.ts';
 import { inSeconds, paintResult, paintStatus } from './render/words.ts';
-import type { Paint } from './terminal.ts';
+import { run as rollback } from './rollback.ts';
+import type { Paint, Terminal } from './terminal.ts';
 
 export const run: CommandRun = (input) => {
-  switch (input.words[0]) {
+  const [word] = input.words;
+  switch (word) {
     case 'get':
       return get(input);
     case 'logs':
       return logs(input);
+    case 'approve':
+      return approve(aboutOne(input));
+    case 'reject':
+      return approve(aboutOne(input, 'reject'));
+    case 'cancel':
+      return cancel(aboutOne(input));
+    case 'rollback':
+      return rollback(aboutOne(input, 'deployment'));
     default:
       return list(input);
   }
 };
 
+/** As if the command of that name had been typed, with that option. */
+function aboutOne(input: CommandInput, set?: string): CommandInput {
+  const { words, options } = input;
+  const flag = (name: string): boolean => name === set || options.flag(name);
+  return { ...input, words: words.slice(1), options: { ...options, flag } };
+}
+
 function list(input: CommandInput): Promise<ExitCode> {
   const { options, terminal } = input;
   const limit = numberOf('limit', options.text('limit') ?? '20', 1, 500);
-  return atDesk(input, 0, LOOK_SECONDS, async ({ scope, ask }) => {
-    const query = { stack: stackNamed(options.text('stack'), scope), status: options.text('status'), limit };
-    const page = await ask((director) => director.deployments(query));
-    if (terminal.isJson) terminal.data(JSON.stringify({ type: 'deployments', ...page }));
-    else for (const one of page.deployments) terminal.data(lineOf(one, terminal.dataPaint));
-    if (terminal.isJson) return EXIT.done;
-    if (page.deployments.length === 0) terminal.progress('there is no such deployment\n');
-    if (page.next !== undefined) terminal.progress('older ones are not shown; --limit shows more\n');
+  const [named, status, after] = [options.text('stack'), options.text('status'), options.text('after')];
+  return atDesk(input, 0, LOOK_SECONDS, async ({ stackNamed, ask }) => {
+    const owner = named === undefined ? undefined : await stackNamed(named);
+    const stack = owner && `${owner.scope}/${owner.dataflow}`;
+    const page = await ask((director) => director.deployments({ stack, status, limit, after }));
+    if (terminal.isJson) {
+      terminal.data(JSON.stringify({ type: 'deployments', ...page }));
+      return EXIT.done;
+    }
+    for (const line of listLines(page.deployments, terminal.dataPaint)) terminal.data(line);
+    if (page.deployments.length === 0) terminal.progress(`${noneWords(stack, status, after)}\n`);
+    if (page.next !== undefined) {
+      const same = ['stack', 'status', 'limit'].flatMap((name) => {
+        const text = options.text(name);
+        return text === undefined ? [] : [`--${name} ${text}`];
+      });
+      const more = ['conductor deployments', ...same, `--after ${page.next}`].join(' ');
+      terminal.progress(`older ones: ${terminal.asTyped(more)}\n`);
+    }
     return EXIT.done;
   });
 }
 
-/** A dataflow of this architecture, or any stack by its whole name. */
-function stackNamed(text: string | undefined, scope: string): string | undefined {
-  return text === undefined || text.includes('/') ? text : `${scope}/${text}`;
+function noneWords(stack: string | undefined, status: string | undefined, after: string | undefined): string {
+  if (after !== undefined) return 'there are no older ones';
+  const which = [stack === undefined ? '' : ` of ${stack}`, status === undefined ? '' : ` in ${status}`].join(
+    '',
+  );
+  return which === '' ? 'nothing was deployed yet' : `there is no deployment${which}`;
 }
 
-function lineOf(brief: DeploymentBrief, paint: Paint): string {
-  const { created_at, stack, operation, id } = brief;
-  return [
-    paint.dim(created_at),
-    paint.bold(stack),
-    operation,
-    statusWords(brief, paint),
-    paint.dim(`(${id})`),
-  ].join(' ');
+/** In columns as wide as they have to be; what it came to may be of any length, and its id is last, to be copied. */
+function listLines(all: readonly DeploymentBrief[], paint: Paint): string[] {
+  const widest = (texts: readonly string[]): number => Math.max(0, ...texts.map((text) => text.length));
+  const stacks = widest(all.map(({ stack }) => stack));
+  const operations = widest(all.map(({ operation }) => operation));
+  return all.map((brief) => {
+    const { created_at, stack, operation, id } = brief;
+    return [
+      paint.dim(created_at),
+      paint.bold(stack.padEnd(stacks)),
+      operation.padEnd(operations),
+      statusWords(brief, paint),
+      paint.dim(`(${id})`),
+    ].join(' ');
+  });
 }
 
 /** `succeeded, version 3, rolled back by …` */
@@ -127,7 +166,7 @@ function approvalWords({ state, plan_hash, expires_at, by, at, reason }: Approva
 
 /** How often the journal is read while it is followed, in milliseconds. */
 const FOLLOW_MS = 500;
-const ENDED: ReadonlySet<string> = new Set(['succeeded', 'failed', 'cancelled']);
+const ENDED: ReadonlySet<string> = new Set(['failed', 'cancelled']);
 
 function logs(input: CommandInput): Promise<ExitCode> {
   const { options, terminal } = input;
@@ -137,12 +176,20 @@ function logs(input: CommandInput): Promise<ExitCode> {
   const seconds = follow ? Number.POSITIVE_INFINITY : LOOK_SECONDS;
   return atDesk(input, 2, seconds, async ({ ask }) => {
     for (let shown = 0; ; await systemClock.sleep(FOLLOW_MS)) {
-      const { events, status } = await ask((director) => director.deployment(id));
-      for (const line of events.slice(shown))
+      const detail = await ask((director) => director.deployment(id));
+      for (const line of detail.events.slice(shown))
         terminal.data(terminal.isJson ? JSON.stringify(line) : journalText(line, terminal.dataPaint));
-      shown = events.length;
-      if (!follow) return EXIT.done;
-      if (ENDED.has(status)) return status === 'succeeded' ? EXIT.done : EXIT.failed;
+      shown = detail.events.length;
+      const ended = follow ? tellEnd(detail, terminal) : EXIT.done;
+      if (ended !== undefined) return ended;
     }
   });
+}
+
+/** Undefined while it goes on. The journal ends with what was done last, and that may be nothing: then why is told beside it. */
+function tellEnd({ status, report: { error } }: DeploymentDetail, terminal: Terminal): ExitCode | undefined {
+  if (status === 'succeeded') return EXIT.done;
+  if (!ENDED.has(status)) return undefined;
+  terminal.progress(`it is ${status}${error === undefined ? '' : `: ${error}`}\n`);
+  return EXIT.failed;
 }

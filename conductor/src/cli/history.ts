@@ -10,8 +10,9 @@ export const run: CommandRun = async (input) => {
   const { options, terminal } = input;
   const dataflow = demandWord(input, 0, 'The name of a dataflow', 'conductor history DATAFLOW [FILE]');
   const limit = numberOf('limit', options.text('limit') ?? '10', 1, 1_000);
-  return atDesk(input, 1, LOOK_SECONDS, async ({ scope, ask }) => {
-    const history = await ask((director) => director.history({ scope, dataflow }, limit));
+  return atDesk(input, 1, LOOK_SECONDS, async ({ stackNamed, ask }) => {
+    const stack = await stackNamed(dataflow);
+    const history = await ask((director) => director.history(stack, limit));
     if (terminal.isJson) terminal.data(JSON.stringify({ type: 'history', ...history }));
     else
       for (const line of history.versions.flatMap((one) => linesOf(one, terminal.dataPaint)))

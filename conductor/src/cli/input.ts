@@ -5,6 +5,7 @@ import type { Wishes } from '../context.ts';
 import { isPhase, PHASES, type Phase } from '../event.ts';
 import { EXIT, Failure } from '../failure.ts';
 import type { ConductorOptions } from '../index.ts';
+import { isArchitecture } from '../load.ts';
 import type { LocalOptions } from '../local.ts';
 import type { CommandInput, OptionValues } from './command.ts';
 
@@ -13,6 +14,11 @@ export const LOCAL_DIR = '.localcloud';
 /** The architecture that a command is about: the first word, or the one at `place`; else the present folder. */
 export function architectureOf({ words }: CommandInput, place = 0): string {
   return words[place] ?? '.';
+}
+
+/** The same, for what needs none where it has a director's URL: undefined where none was named and none is here. */
+export function architectureAt({ words, cwd }: CommandInput, place: number): string | undefined {
+  return words[place] ?? (isArchitecture('.', cwd) ? '.' : undefined);
 }
 
 /** What all commands about an architecture have in common. */

@@ -2,7 +2,7 @@
 import { EXIT } from '../failure.ts';
 import { conductor } from '../index.ts';
 import type { CommandRun } from './command.ts';
-import { demandWord, numberOf, runOf, targetOf, usage, wishesOf } from './input.ts';
+import { architectureAt, demandWord, numberOf, runOf, targetOf, usage, wishesOf } from './input.ts';
 import { withRenderer } from './run.ts';
 
 export const run: CommandRun = async (input) => {
@@ -19,9 +19,11 @@ export const run: CommandRun = async (input) => {
     reason,
     dryRun: options.flag('dry-run'),
   };
-  const full = { ...targetOf(input, 1), ...runOf(input), wishes: wishesOf(input) };
+  const architecture = architectureAt(input, 1);
+  const full = { ...targetOf(input, 1), ...runOf(input), architecture, wishes: wishesOf(input) };
   await withRenderer(input, full, (ready) => conductor(ready).rollback(wanted), {
     showPlans: true,
+    watch: architecture === undefined ? 'deployment' : 'events',
   });
   return EXIT.done;
 };

@@ -1,6 +1,6 @@
 /** Runs something of the library with a renderer, and lets Ctrl-C leave it to the director. */
-import { isForDirector } from '../event.ts';
-import { EXIT, Failure, RUN_AGAIN, WATCH_ON } from '../failure.ts';
+import { deploymentIn, isForDirector } from '../event.ts';
+import { EXIT, Failure, LOOK_AFTER, RUN_AGAIN, WATCH_ON, watchDeployment } from '../failure.ts';
 import type { ConductorEvent, ConductorOptions } from '../index.ts';
 import { InvalidArchitecture } from '../load.ts';
 import type { CommandInput } from './command.ts';
@@ -15,28 +15,38 @@ export interface RenderOptions {
   readonly showPlans?: boolean;
   /** Shows what tools say while they work. */
   readonly showOutput?: boolean;
-  /** There is no architecture: what is told to be typed next asks for none. */
-  readonly isBare?: boolean;
+  /**
+   * How whoever leaves it can see how it goes on. By the events where there is an architecture, which is the default;
+   * by its one deployment where there is only a director's URL; not from here where other commands have neither.
+   */
+  readonly watch?: 'events' | 'deployment' | 'nowhere';
 }
 
 export async function withRenderer<T>(
   input: CommandInput,
   options: ConductorOptions,
   work: (options: ConductorOptions) => Promise<T>,
-  { showPlans = false, showOutput = false, isBare = false }: RenderOptions = {},
+  { showPlans = false, showOutput = false, watch = 'events' }: RenderOptions = {},
 ): Promise<T> {
   const { terminal } = input;
-  const renderer = withWaits(rendererFor(terminal), isBare);
+  const renderer = withWaits(rendererFor(terminal), watch === 'nowhere');
   let isToldDirector = false;
+  let deployment: string | undefined;
   const show = (event: ConductorEvent): void => {
     renderer.show(event);
     isToldDirector ||= isForDirector(event);
+    deployment = deploymentIn(event) ?? deployment;
     if (terminal.isJson) return;
     if (showPlans) showPlan(event, renderer, terminal);
     if (showOutput) showLine(event, renderer, terminal);
   };
+  const watchOn = (): string => {
+    if (watch === 'events') return WATCH_ON;
+    if (watch === 'nowhere') return RUN_AGAIN;
+    return deployment === undefined ? LOOK_AFTER : watchDeployment(deployment);
+  };
   const interrupt = new AbortController();
-  const stopListening = onInterrupt(() => interrupt.abort(interrupted(isToldDirector, isBare)));
+  const stopListening = onInterrupt(() => interrupt.abort(interrupted(isToldDirector, watchOn())));
   try {
     return await work({ ...options, signal: interrupt.signal, onEvent: show });
   } catch (error) {
@@ -104,11 +114,11 @@ function showLine(event: ConductorEvent, renderer: Renderer, { paint }: Terminal
 }
 
 /** Ctrl-C detaches: what the director was told goes on. Before it was told anything there is nobody to go on. */
-function interrupted(isToldDirector: boolean, isBare: boolean): Failure {
+function interrupted(isToldDirector: boolean, watchOn: string): Failure {
   return new Failure(
     isToldDirector
       ? 'Interrupted here; what the director was told goes on'
       : 'Interrupted; what was made stays',
-    { exitCode: EXIT.interrupted, fix: isToldDirector && !isBare ? WATCH_ON : RUN_AGAIN },
+    { exitCode: EXIT.interrupted, fix: isToldDirector ? watchOn : RUN_AGAIN },
   );
 }

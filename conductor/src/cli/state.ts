@@ -13,8 +13,9 @@ export const run: CommandRun = async (input) => {
 
 function state(input: CommandInput, dataflow: string): Promise<ExitCode> {
   const { terminal } = input;
-  return atDesk(input, 1, LOOK_SECONDS, async ({ scope, ask }) => {
-    const found = await ask((director) => director.stack({ scope, dataflow }));
+  return atDesk(input, 1, LOOK_SECONDS, async ({ stackNamed, ask }) => {
+    const stack = await stackNamed(dataflow);
+    const found = await ask((director) => director.stack(stack));
     if (terminal.isJson) terminal.data(JSON.stringify({ type: 'state', ...found }));
     else for (const line of stateLines(found, terminal.dataPaint)) terminal.data(line);
     return EXIT.done;
@@ -51,8 +52,9 @@ function lockWords({ id, held_by, operation, who, created, step, heartbeat_at, r
 function audit(input: CommandInput, dataflow: string): Promise<ExitCode> {
   const { options, terminal } = input;
   const limit = numberOf('limit', options.text('limit') ?? '100', 1, 10_000);
-  return atDesk(input, 1, LOOK_SECONDS, async ({ scope, ask }) => {
-    const trail = await ask((director) => director.audit({ scope, dataflow }, limit));
+  return atDesk(input, 1, LOOK_SECONDS, async ({ stackNamed, ask }) => {
+    const stack = await stackNamed(dataflow);
+    const trail = await ask((director) => director.audit(stack, limit));
     if (terminal.isJson) terminal.data(JSON.stringify({ type: 'audit', ...trail }));
     else for (const line of auditLines(trail, terminal.dataPaint)) terminal.data(line);
     return trail.intact ? EXIT.done : EXIT.failed;

@@ -74,6 +74,6 @@ const LEAST_SECONDS = 3_600;
 const MOST_SECONDS = 86_400;
 
 /** A run that gives up waiting leaves its commands to the director: they are given longer than it. */
-export function commandSeconds({ timeoutSeconds }: RunContext): number {
+export function commandSeconds({ timeoutSeconds }: Pick<RunContext, 'timeoutSeconds'>): number {
   return Math.min(MOST_SECONDS, Math.max(LEAST_SECONDS, Math.ceil(2 * timeoutSeconds)));
 }

@@ -15,6 +15,7 @@ import { admit } from '../deployments/admission.ts';
 import { outboxIds } from '../deployments/conclusion.ts';
 import type { DecisionContext } from '../deployments/decisions.ts';
 import { answerRows, deadLetterRow, type Outbox } from '../deployments/outbox.ts';
+import { isDeeper } from '../http/limits.ts';
 import {
   type Admission,
   beginInbox,
@@ -158,9 +159,12 @@ export function intake(options: IntakeOptions): Intake {
 
   return {
     async receive(incoming) {
-      const reading = readCommand(incoming);
+      const isDeep = isDeeper(incoming.body, DEEPEST_COMMAND);
+      // Without its body it is still known who sent it, and under which id; and nothing goes down into it.
+      const reading = readCommand(isDeep ? { ...incoming, body: '' } : incoming);
       if (reading.ok) return accept(reading.command, reading.content, incoming.body);
-      return reject({ ...reading, ...traceOf(incoming.envelope), about: reading.id, raw: incoming.body });
+      const refused = isDeep ? { ...reading, ...TOO_DEEP } : reading;
+      return reject({ ...refused, ...traceOf(incoming.envelope), about: reading.id, raw: incoming.body });
     },
   };
 }
@@ -185,6 +189,13 @@ function refusalOf(command: Command, raw: string, error: string, fix: string): R
   const legacy = command.legacy ? { legacyValue: command.legacy.value } : {};
   return { ...command, about: command.id, error, fix, raw, ...legacy };
 }
+
+/** Lists and objects in each other, as over HTTP: nothing that means anything is deeper. */
+const DEEPEST_COMMAND = 100;
+const TOO_DEEP = {
+  error: `The command is nested deeper than ${DEEPEST_COMMAND} levels`,
+  fix: 'send it flatter',
+};
 
 /** Characters. The whole of what came is in the dead letters; the ledger keeps enough to see what it was. */
 const LONGEST_ERROR = 4_000;

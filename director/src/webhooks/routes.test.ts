@@ -53,7 +53,13 @@ interface Answer {
   json(): unknown;
 }
 
-type Call = (method: string, path: string, body?: unknown, type?: string) => Promise<Answer>;
+type Call = (
+  method: string,
+  path: string,
+  body?: unknown,
+  type?: string,
+  more?: Record<string, string>,
+) => Promise<Answer>;
 
 const admin = (environments?: readonly string[]): Caller => ({
   name: 'ada@example.com',
@@ -85,14 +91,14 @@ async function serve(allowPrivate = true, caller: Caller | undefined = admin()):
   servers.push(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  return async (method, path, body, type = 'application/json') => {
+  return async (method, path, body, type = 'application/json', more = {}) => {
     const response = await fetch(`http://127.0.0.1:${port}${path}`, {
       method,
       ...(body === undefined
         ? {}
         : {
             body: typeof body === 'string' ? body : JSON.stringify(body),
-            headers: { 'content-type': type },
+            headers: { 'content-type': type, ...more },
           }),
     });
     const text = await response.text();
@@ -134,6 +140,34 @@ test('made, listed, read, stopped, started, removed; its secret is shown once', 
     `${view.id} activated by ada@example.com`,
     `${view.id} removed by ada@example.com`,
   ]);
+});
+
+test('made again under its key, it is the same one, and its secret is shown no second time', async () => {
+  const call = await serve();
+  const make = (key: string, more: object = {}): Promise<Answer> => {
+    const body = { url: hooks.url, ...more };
+    return call('POST', '/v1/webhooks', body, 'application/json', { 'idempotency-key': key });
+  };
+  // At once, so that all of them find nothing there.
+  const answers = await Promise.all([make('one'), make('one'), make('one')]);
+  expect(answers.map(({ status }) => status).sort()).toEqual([200, 200, 201]);
+  const all = WebhookList.parse((await call('GET', '/v1/webhooks')).json()).webhooks;
+  expect(all).toHaveLength(1);
+  for (const { status, text, headers, json } of answers) {
+    expect(headers.get('location')).toBe(`/v1/webhooks/${all[0]?.id}`);
+    expect(text.includes('whsec_')).toBe(status === 201);
+    expect(WebhookView.parse(json())).toEqual(all[0]);
+  }
+  const kept = await bench.store.list<object>({ collection: 'artifacts', prefix: 'webhooks/wh_' });
+  expect(kept).toHaveLength(1);
+
+  const other = await make('one', { events: ['deployment.failed'] });
+  expect(other.json()).toMatchObject({ status: 409, type: 'urn:service-director:problem:id-taken' });
+  expect(await make('two')).toMatchObject({ status: 201 });
+  expect(await call('DELETE', `/v1/webhooks/${all[0]?.id}`)).toMatchObject({ status: 204 });
+  const late = await make('one');
+  expect(late.json()).toMatchObject({ status: 409, detail: expect.stringContaining('which was removed') });
+  expect(await make('no key/')).toMatchObject({ status: 400 });
 });
 
 test('a test reaches the receiver, and the log of deliveries tells of it', async () => {

@@ -1,27 +1,24 @@
 /** Webhooks over HTTP: who is told, with what success, and whether it works. */
 import { randomBytes } from 'node:crypto';
-import {
-  type DeliveryPage,
-  DeliveryQuery,
-  WebhookChange,
-  type WebhookList,
+import type { Asked, Reply, Route } from '@service-director/shared/contract/rest/route.ts';
+import { WEBHOOK_ROUTES } from '@service-director/shared/contract/rest/webhooks.ts';
+import type {
   WebhookRequest,
-  WebhookRotation,
-  type WebhookView,
-  type WebhookWithSecret,
+  WebhookView,
+  WebhookWithSecret,
 } from '@service-director/shared/contract/webhook.ts';
 import { timestamp } from '@service-director/shared/kit/clock.ts';
-import { json, type Request, Router } from 'express';
-import type { z } from 'zod';
+import { fingerprint } from '@service-director/shared/kit/hash.ts';
+import { type Request, Router, text } from 'express';
 import { callerOf, whoCalls } from '../http/authenticate.ts';
 import { pageOf, placeIn } from '../http/native/cursor.ts';
-import { errorsOf, invalid } from '../http/native/serve.ts';
+import { expressPath, invalid, ok, read } from '../http/native/serve.ts';
 import { Problem } from '../http/problem.ts';
 import { AddressRefused, type AddressRules, demandPublic } from '../http/public-address.ts';
 import { demandPermitted } from '../http/roles.ts';
 import { listAll } from '../store/list-all.ts';
 import { keys, type WebhookRecord } from '../store/records.ts';
-import type { Store } from '../store/store.ts';
+import { Conflict, type Key, type Store, type Write } from '../store/store.ts';
 import { dueWrite, testDelivery } from './deliveries.ts';
 import { deliveriesOf, deliveryView, placeOf } from './log.ts';
 import {
@@ -48,7 +45,6 @@ const MOST_WEBHOOKS = 50;
 export function webhookRoutes(options: WebhookRoutesOptions): Router {
   const { store, clock, sender, onChange } = options;
   const router = Router();
-  const body = json({ limit: '64kb' });
 
   // A webhook hears of more than one place, and says where to: that is nothing for who may do something somewhere.
   router.use('/v1/webhooks', (request, _response, next) => {
@@ -56,97 +52,183 @@ export function webhookRoutes(options: WebhookRoutesOptions): Router {
     next();
   });
 
-  router.post('/v1/webhooks', body, async (request, response) => {
-    const asked = parsed(WebhookRequest, request);
-    const url = await callable(asked.url, options.addresses);
-    const there = await store.list({ collection: 'webhooks', limit: MOST_WEBHOOKS });
-    if (there.length >= MOST_WEBHOOKS)
-      throw new Problem(409, 'Too many webhooks', `There are ${MOST_WEBHOOKS} already`, 'remove one first');
-    const made = await createWebhook({ ...asked, url }, callerOf(request), options);
-    onChange('created', made.record.id, callerOf(request));
-    response.status(201).location(`/v1/webhooks/${made.record.id}`).json(withSecret(made));
+  answer(router, WEBHOOK_ROUTES.createWebhook, async ({ headers, body }, request) => {
+    const by = callerOf(request);
+    const key = headers['idempotency-key'];
+    const asked = { ...body, url: await callable(body.url, options.addresses) };
+    const made = await createOnce({ asked, by, key }, options);
+    const location = { location: `/v1/webhooks/${made.record.id}` };
+    if (!made.isNew) return { status: 200, body: viewOf(made.record), headers: location } as const;
+    onChange('created', made.record.id, by);
+    return { status: 201, body: withSecret(made), headers: location } as const;
   });
 
-  router.get('/v1/webhooks', async (_request, response) => {
+  answer(router, WEBHOOK_ROUTES.listWebhooks, async () => {
     const rows = await listAll<WebhookRecord>(store, { collection: 'webhooks' });
-    const answer: WebhookList = {
-      webhooks: rows
-        .map(({ value }) => viewOf(value))
-        .sort((one, other) => (one.created_at < other.created_at ? -1 : 1)),
-    };
-    response.json(answer);
+    const webhooks = rows
+      .map(({ value }) => viewOf(value))
+      .sort((one, other) => (one.created_at < other.created_at ? -1 : 1));
+    return ok({ webhooks });
   });
 
-  router.get('/v1/webhooks/:id', async (request, response) => {
-    response.json(viewOf(await demandWebhook(request, store)));
-  });
+  answer(router, WEBHOOK_ROUTES.getWebhook, async ({ params }) =>
+    ok(viewOf(await demandWebhook(params.id, store))),
+  );
 
-  router.patch('/v1/webhooks/:id', body, async (request, response) => {
-    const { active } = parsed(WebhookChange, request);
-    const { id } = await demandWebhook(request, store);
+  answer(router, WEBHOOK_ROUTES.changeWebhook, async ({ params, body: { active } }, request) => {
+    const { id } = await demandWebhook(params.id, store);
     const record = await changeWebhook(id, store, ({ disabled: _, ...found }) => ({ ...found, active }));
     if (!record) throw missing(id);
     onChange(active ? 'activated' : 'deactivated', id, callerOf(request));
-    response.json(viewOf(record));
+    return ok(viewOf(record));
   });
 
-  router.delete('/v1/webhooks/:id', async (request, response) => {
-    const { id } = await demandWebhook(request, store);
+  answer(router, WEBHOOK_ROUTES.removeWebhook, async ({ params }, request) => {
+    const { id } = await demandWebhook(params.id, store);
     if (!(await removeWebhook(id, options))) throw missing(id);
     onChange('removed', id, callerOf(request));
-    response.status(204).end();
+    return { status: 204, body: undefined } as const;
   });
 
-  router.post('/v1/webhooks/:id/rotate', body, async (request, response) => {
-    const { keep_seconds } = parsed(WebhookRotation, request);
-    const { id } = await demandWebhook(request, store);
-    const made = await rotateSecret(id, keep_seconds * 1000, options);
+  answer(router, WEBHOOK_ROUTES.rotateWebhookSecret, async ({ params, body }, request) => {
+    const { id } = await demandWebhook(params.id, store);
+    const made = await rotateSecret(id, body.keep_seconds * 1000, options);
     if (!made) throw missing(id);
     onChange('given a new secret', id, callerOf(request));
-    response.json(withSecret(made));
+    return ok(withSecret(made));
   });
 
-  router.post('/v1/webhooks/:id/test', async (request, response) => {
-    const { id, active } = await demandWebhook(request, store);
+  answer(router, WEBHOOK_ROUTES.testWebhook, async ({ params }) => {
+    const { id, active } = await demandWebhook(params.id, store);
     if (!active)
       throw new Problem(409, 'Not active', `${id} is not active`, 'activate it: PATCH {"active": true}');
     const due = testDelivery(id, randomBytes(6).toString('hex'), clock.now());
     await store.commit([dueWrite(due)]);
     sender.wake();
-    response.status(202).location(`/v1/webhooks/${id}/deliveries`).json({ delivery: due.id });
+    const location = `/v1/webhooks/${id}/deliveries`;
+    return { status: 202, body: { delivery: due.id }, headers: { location } } as const;
   });
 
-  router.get('/v1/webhooks/:id/deliveries', async (request, response) => {
-    const { id } = await demandWebhook(request, store);
-    const asked = { ...checked(DeliveryQuery, request.query, 'query'), webhook: id };
+  answer(router, WEBHOOK_ROUTES.listWebhookDeliveries, async ({ params, query }) => {
+    const { id } = await demandWebhook(params.id, store);
+    const asked = { ...query, webhook: id };
     const all = await deliveriesOf(id, store);
     const after = placeIn(asked);
     const rest = after === undefined ? all : all.filter((delivery) => placeOf(delivery) < after);
     const { page, ...more } = pageOf(rest, asked, placeOf);
-    const answer: DeliveryPage = { deliveries: page.map(deliveryView), ...more };
-    response.json(answer);
+    return ok({ deliveries: page.map(deliveryView), ...more });
   });
 
   return router;
 }
 
-/** Throws a Problem 400; 415 for a body that is not said to be JSON, which would else count as none. */
-function parsed<Schema extends z.ZodType>(schema: Schema, request: Request): z.output<Schema> {
-  const hasBody =
-    request.get('transfer-encoding') !== undefined || Number(request.get('content-length') ?? 0) > 0;
-  if (request.body === undefined && hasBody)
-    throw new Problem(415, 'Not JSON', 'A body is JSON.', 'send it with Content-Type: application/json');
-  return checked(schema, request.body ?? {}, 'body');
+/** More than any webhook has to say. */
+const readText = text({ type: () => true, limit: '64kb' });
+
+/** Serves a route of the table; `handle` may throw Problems. */
+function answer<R extends Route>(
+  router: Router,
+  route: R,
+  handle: (asked: Asked<R>, request: Request) => Promise<Reply<R>>,
+): void {
+  router[route.method](expressPath(route), readText, async (request, response) => {
+    const { status, body, headers = {} }: Plain = await handle(read(route, request), request);
+    response.status(status).set(headers);
+    if (body === undefined) response.end();
+    else response.json(body);
+  });
 }
 
-function checked<Schema extends z.ZodType>(
-  schema: Schema,
-  value: unknown,
-  place: 'body' | 'query',
-): z.output<Schema> {
-  const result = schema.safeParse(value);
-  if (!result.success) throw invalid(errorsOf(result.error, place));
-  return result.data;
+interface Plain {
+  readonly status: number;
+  readonly body: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+interface Creation {
+  readonly asked: WebhookRequest;
+  readonly by: string;
+  /** What it is known by when it is asked for again. */
+  readonly key: string | undefined;
+}
+
+type Created = ({ readonly isNew: true } & Made) | { readonly isNew: false; readonly record: WebhookRecord };
+
+/** What was made under a key, written in the commit that made it. */
+interface KeyRecord {
+  readonly webhook: string;
+  /** The fingerprint of what was asked for. */
+  readonly asked: string;
+}
+
+/** Makes no second one under a key. Throws a Problem 409: for another under the same key, and for one too many. */
+async function createOnce({ asked, by, key }: Creation, options: WebhookRoutesOptions): Promise<Created> {
+  const { store } = options;
+  if (key === undefined) return createNew(asked, by, options);
+  const row: Key = { collection: 'artifacts', id: `webhooks/keys/${key}` };
+  const before = await store.get<KeyRecord>(row);
+  if (before) return madeBefore(before.value, asked, key, store);
+  const secrets: string[] = [];
+  try {
+    return await createNew(asked, by, { ...options, ...noting(row, asked, secrets, options) });
+  } catch (error) {
+    const other = error instanceof Conflict ? await store.get<KeyRecord>(row) : undefined;
+    if (!other) throw error;
+    await Promise.all(secrets.map((secret) => options.artifacts.remove(secret)));
+    return madeBefore(other.value, asked, key, store);
+  }
+}
+
+async function createNew(asked: WebhookRequest, by: string, options: WebhookRoutesOptions): Promise<Created> {
+  const there = await options.store.list({ collection: 'webhooks', limit: MOST_WEBHOOKS });
+  if (there.length >= MOST_WEBHOOKS)
+    throw new Problem(409, 'Too many webhooks', `There are ${MOST_WEBHOOKS} already`, 'remove one first');
+  return { isNew: true, ...(await createWebhook(asked, by, options)) };
+}
+
+async function madeBefore(
+  { webhook, asked: before }: KeyRecord,
+  asked: WebhookRequest,
+  key: string,
+  store: Store,
+): Promise<Created> {
+  const found = await store.get<WebhookRecord>(keys.webhook(webhook));
+  if (found && before === fingerprint(asked)) return { isNew: false, record: found.value };
+  const what = found ? 'another webhook' : `the webhook ${webhook}, which was removed`;
+  throw new Problem(
+    409,
+    'The key is taken',
+    `The key ${key} was used before for ${what}`,
+    'send it again under a new key',
+    { slug: 'id-taken' },
+  );
+}
+
+/** Has the commit that makes a webhook say under which key it was made; `secrets` gets the names of what is kept for it. */
+function noting(
+  row: Key,
+  asked: WebhookRequest,
+  secrets: string[],
+  { store, artifacts }: WebhookRoutesOptions,
+): Pick<WebhookRoutesOptions, 'store' | 'artifacts'> {
+  const noteOf = ({ key }: Write): Write[] => {
+    if (key.collection !== 'webhooks') return [];
+    const value: KeyRecord = { webhook: key.id, asked: fingerprint(asked) };
+    return [{ type: 'put', key: row, value, if: 'absent' }];
+  };
+  return {
+    store: {
+      ...store,
+      commit: (writes, durability) => store.commit([...writes, ...writes.flatMap(noteOf)], durability),
+    },
+    artifacts: {
+      ...artifacts,
+      async write(name, bytes) {
+        secrets.push(name);
+        await artifacts.write(name, bytes);
+      },
+    },
+  };
 }
 
 /** The URL, as it will be called. Throws a Problem 400 where it shows already that it will not be. */
@@ -166,8 +248,7 @@ async function callable(text: string, addresses: AddressRules): Promise<string> 
 }
 
 /** Throws a Problem 404. */
-async function demandWebhook(request: Request, store: Store): Promise<WebhookRecord> {
-  const id = String(request.params.id);
+async function demandWebhook(id: string, store: Store): Promise<WebhookRecord> {
   const found = /^wh_[0-9a-f]{24}$/.test(id) ? await store.get<WebhookRecord>(keys.webhook(id)) : undefined;
   if (!found) throw missing(id);
   return found.value;

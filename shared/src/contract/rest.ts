@@ -7,6 +7,7 @@ import { DEPLOYMENT_ROUTES } from './rest/deployments.ts';
 import { OLDER_ROUTES, OWN_ROUTES } from './rest/older.ts';
 import type { Route } from './rest/route.ts';
 import { STACK_ROUTES } from './rest/stacks.ts';
+import { WEBHOOK_ROUTES } from './rest/webhooks.ts';
 
 export const ROUTES = {
   ...COMMAND_ROUTES,
@@ -14,4 +15,5 @@ export const ROUTES = {
   ...STACK_ROUTES,
   ...OWN_ROUTES,
   ...OLDER_ROUTES,
+  ...WEBHOOK_ROUTES,
 } as const satisfies Record<string, Route>;

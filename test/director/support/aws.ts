@@ -71,10 +71,14 @@ export async function startAws(): Promise<RunningAws> {
   }
 
   /** Which service is meant stands in the signature, which moto does not check. */
-  async function ask(service: string, path: string, method = 'GET'): Promise<string> {
+  async function ask(service: string, method: string, path: string, form?: string): Promise<string> {
     const credential = `Credential=test/20261101/${AWS_REGION}/${service}/aws4_request`;
     const authorization = `AWS4-HMAC-SHA256 ${credential}, SignedHeaders=host, Signature=none`;
-    const response = await fetch(`${url}${path}`, { method, headers: { authorization } });
+    const response = await fetch(`${url}${path}`, {
+      method,
+      headers: { authorization },
+      ...(form === undefined ? {} : { body: new URLSearchParams(form) }),
+    });
     if (!response.ok) throw new Error(`${method} ${path}: ${await response.text()}`);
     return response.text();
   }
@@ -82,11 +86,14 @@ export async function startAws(): Promise<RunningAws> {
   return {
     url,
     stop,
-    buckets: async () => matches(await ask('s3', '/'), /<Name>([^<]+)<\/Name>/g),
+    buckets: async () => matches(await ask('s3', 'GET', '/'), /<Name>([^<]+)<\/Name>/g),
     queues: async () =>
-      matches(await ask('sqs', '/?Action=ListQueues'), /<QueueUrl>[^<]*\/([^</]+)<\/QueueUrl>/g),
+      matches(
+        await ask('sqs', 'POST', '/', 'Action=ListQueues&Version=2012-11-05'),
+        /<QueueUrl>[^<]*\/([^</]+)<\/QueueUrl>/g,
+      ),
     async deleteBucket(name) {
-      await ask('s3', `/${name}`, 'DELETE');
+      await ask('s3', 'DELETE', `/${name}`);
     },
   };
 }

@@ -18,6 +18,9 @@ export function renderPlain(terminal: Terminal): Renderer {
         case 'started':
           line(`${event.operation} ${paint.bold(event.architecture)} in ${event.project}`);
           return;
+        case 'started-at':
+          line(`${event.operation} at ${paint.bold(event.director)}`);
+          return;
         case 'phase-started':
           phase = event.phase;
           line(paint.bold(`${event.phase}:`));

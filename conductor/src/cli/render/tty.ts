@@ -124,6 +124,8 @@ export function renderTty(terminal: Terminal, clock: Clock = systemClock): Rende
       switch (event.type) {
         case 'started':
           return above(`${event.operation} ${paint.bold(event.architecture)} in ${event.project}`);
+        case 'started-at':
+          return above(`${event.operation} at ${paint.bold(event.director)}`);
         case 'phase-started':
           phases.set(event.phase, clock.now());
           return draw();

@@ -1,6 +1,7 @@
 /** The director's own API: all that is below /v1, and the document that describes it. */
 
 import { openApiDocument } from '@service-director/shared/contract/rest/openapi.ts';
+import type { Route } from '@service-director/shared/contract/rest/route.ts';
 import { ROUTES } from '@service-director/shared/contract/rest.ts';
 import { Router } from 'express';
 import { Problem } from '../problem.ts';
@@ -73,7 +74,10 @@ function documentRoutes(version: string): Router {
 /** What is there, and takes another method. */
 function otherMethods(): Router {
   const router = Router();
-  const native = Object.values(ROUTES).filter(({ path }) => path.startsWith('/v1/'));
+  // Those of webhooks come behind us.
+  const native = Object.values<Route>(ROUTES).filter(
+    ({ path, tag }) => path.startsWith('/v1/') && tag !== 'webhooks',
+  );
   for (const [path, routes] of Map.groupBy(native, expressPath)) {
     const allowed = routes
       .map(({ method }) => (method === 'get' ? 'GET, HEAD' : method.toUpperCase()))

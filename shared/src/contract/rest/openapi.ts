@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { Architecture } from '../../model/architecture.ts';
 import { jsonSchemaOf } from '../../model/section.ts';
+import { OPERATIONS } from '../command.ts';
 import { DeploymentReport, DirectorEvent, PlanSummary } from '../event.ts';
 import {
   AuditTrail,
@@ -16,11 +17,20 @@ import {
   UnitView,
   VersionView,
 } from '../state.ts';
+import {
+  DeliveryPage,
+  DeliveryView,
+  WEBHOOK_EVENTS,
+  WebhookList,
+  WebhookView,
+  WebhookWithSecret,
+} from '../webhook.ts';
 import { Nothing, type Route, type RouteAnswer } from './route.ts';
 import {
   CommandBrief,
   CommandDetail,
   CommandList,
+  DEPLOYMENT_STATUSES,
   DeploymentList,
   LogLine,
   LogPage,
@@ -86,6 +96,8 @@ const NAMED = {
   Command: CommandDetail,
   CommandBrief,
   CommandList,
+  Delivery: DeliveryView,
+  DeliveryPage,
   Deployment: DeploymentDetail,
   DeploymentBrief,
   DeploymentList,
@@ -106,6 +118,9 @@ const NAMED = {
   StackState,
   Unit: UnitView,
   Version: VersionView,
+  Webhook: WebhookView,
+  WebhookList,
+  WebhookWithSecret,
 } as const satisfies Record<string, z.ZodType>;
 
 const REFERENCE = '#/components/schemas/';
@@ -149,6 +164,7 @@ export function openApiDocument(routes: Readonly<Record<string, Route>>, version
       { name: 'commands', description: 'What the director is told. Each has an id, and one effect.' },
       { name: 'deployments', description: 'What commands become: one for each stack.' },
       { name: 'stacks', description: 'What has state, a lock and a history.' },
+      { name: 'webhooks', description: 'Who is told of deployments without asking.' },
       { name: 'director', description: 'The director itself, and the routes without a prefix.' },
     ],
     security: [{ identityToken: [] }],
@@ -253,7 +269,32 @@ type Override = NonNullable<z.core.ToJSONSchemaParams['override']>;
 type SchemaNode = Parameters<Override>[0];
 
 const INPUT = { io: 'input', unrepresentable: 'any' } as const;
-const OUTPUT = { io: 'output', unrepresentable: 'any', override: leaveOpen } as const;
+const OUTPUT = { io: 'output', unrepresentable: 'any', override: tellMore } as const;
+
+function tellMore(node: SchemaNode): void {
+  leaveOpen(node);
+  closeText(node);
+}
+
+/**
+ * Texts of which all that there are are known, whatever a schema here takes: a conductor of ours reads a newer director
+ * too. Of versions that are older than their kind of record the operation is not known.
+ */
+const CLOSED: readonly (readonly [unknown, readonly string[]])[] = [
+  [DeploymentBrief.shape.status, DEPLOYMENT_STATUSES],
+  [DeploymentBrief.shape.operation, OPERATIONS],
+  [DeploymentReport.shape.status, DEPLOYMENT_STATUSES],
+  [VersionView.shape.operation, [...OPERATIONS, 'unknown']],
+  [DeliveryView.shape.type, [...WEBHOOK_EVENTS, 'webhook.test']],
+  ...DirectorEvent.options.flatMap(({ shape }) =>
+    'status' in shape ? [[shape.status, DEPLOYMENT_STATUSES] as const] : [],
+  ),
+];
+
+function closeText({ zodSchema, jsonSchema }: SchemaNode): void {
+  const values = CLOSED.find(([schema]) => schema === zodSchema)?.[1];
+  if (values) jsonSchema.enum = [...values];
+}
 
 /** What is answered may grow: a client must not stumble over a field that it does not know. */
 function leaveOpen({ zodSchema, jsonSchema }: SchemaNode): void {

@@ -2,11 +2,11 @@
 import { z } from 'zod';
 
 export interface Route {
-  readonly method: 'get' | 'post';
+  readonly method: 'get' | 'post' | 'patch' | 'delete';
   /** With its parameters in braces: `/v1/deployments/{id}`. */
   readonly path: string;
   /** Under which heading it stands. */
-  readonly tag: 'commands' | 'deployments' | 'stacks' | 'director';
+  readonly tag: 'commands' | 'deployments' | 'stacks' | 'webhooks' | 'director';
   /** One line. */
   readonly summary: string;
   readonly description?: string;
