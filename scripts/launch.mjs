@@ -20,6 +20,7 @@ const LOCK = join(root, 'node_modules', '.install-lock');
 /** What runs for each word, with the pinned Node. */
 const PROGRAMS = {
   demo: ['scripts/demo.ts'],
+  dev: ['scripts/dev.ts'],
   test: ['scripts/test.ts'],
   check: ['scripts/test.ts', '--only-checks'],
   bench: ['test/bench/main.ts'],

@@ -8,6 +8,7 @@ import { googleCloud } from '@service-director/shared/cloud/google.ts';
 import { EVENT_PREFIX, toAttributes } from '@service-director/shared/contract/cloud-event.ts';
 import type { CommandType } from '@service-director/shared/contract/command.ts';
 import type { DirectorEvent } from '@service-director/shared/contract/event.ts';
+import type { Doctor } from '@service-director/shared/contract/rest/director.ts';
 import { enginesOf } from '@service-director/shared/engine/engines.ts';
 import { systemClock, systemRandom, timestamp } from '@service-director/shared/kit/clock.ts';
 import { limits } from '@service-director/shared/kit/limiter.ts';
@@ -37,10 +38,13 @@ import { commandRoutes } from './http/commands.ts';
 import { scopesIn } from './http/demand.ts';
 import { deploymentRoutes } from './http/deployments.ts';
 import { limitRate } from './http/limits.ts';
-import { nativeRoutes, STREAMING } from './http/native/index.ts';
+import { listeningTo, STREAMING } from './http/listening.ts';
+import { nativeRoutes } from './http/native/index.ts';
+import { readsOf } from './http/reads.ts';
+import { remembered } from './http/remembered.ts';
 import { createApp, type Readiness } from './http/server.ts';
 import { stackRoutes } from './http/stacks.ts';
-import { readFacts, remembered } from './observability/facts.ts';
+import { readFacts } from './observability/facts.ts';
 import { createLog, type Log, type LogSubject } from './observability/log.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { countRequests, metricsDoor, metricsRoutes } from './observability/metrics-routes.ts';
@@ -99,7 +103,7 @@ export async function startDirector(
       ...{ about, command, traceparent },
       error: String(error),
     });
-  const facts = remembered(() => readFacts(unwatched), FACTS_MS, clock);
+  const facts = remembered(FACTS_MS, clock, () => readFacts(unwatched));
   const metrics = createMetrics({ facts, clock, onTrouble });
   const store = watchedStore(unwatched, metrics.committed);
 
@@ -223,6 +227,8 @@ export async function startDirector(
 
   const scopes = scopesIn(store, architectures);
   const stopping = new AbortController();
+  const reads = readsOf({ store, clock, random, onTrouble });
+  const listening = listeningTo({ store, clock, streaming: STREAMING, stopping: stopping.signal });
   const readiness = (): Readiness => {
     const problems = listener?.problems() ?? {};
     return { ready: Object.keys(problems).length === 0, problems };
@@ -247,15 +253,15 @@ export async function startDirector(
       routes: [
         nativeRoutes({
           ...{ intake: taking, store, clock, scopes },
-          stopping: stopping.signal,
-          streaming: STREAMING,
+          ...{ listening, reads },
+          examine: remembered(0, clock, () => examination(config, store)),
           newId: () => `http-${randomUUID()}`,
           version: version.version,
         }),
         metricsRoutes(metrics),
         commandRoutes({ intake: taking, store, clock, scopes }),
         deploymentRoutes({ store, scopes }),
-        stackRoutes({ store, scopes }),
+        stackRoutes({ store, scopes, reads }),
         bundleRoutes({ artifacts }),
         ...(artifacts && webhooks
           ? [
@@ -273,11 +279,11 @@ export async function startDirector(
           engines: {
             terraform: {
               capabilities: ['plan', 'apply', 'destroy', 'drift'],
-              health: () => terraformHealth(config, artifacts),
+              health: remembered(HEALTH_MS, clock, () => terraformHealth(config, artifacts)),
             },
           },
         }),
-        dharmaRoutes(translating),
+        dharmaRoutes({ ...translating, listening, reads }),
       ],
       push:
         config.delivery === 'push'
@@ -297,21 +303,32 @@ export async function startDirector(
       await building.worker.stop();
       await coordinating.leave();
       await webhooks?.stop();
+      await reads.settled();
       await pubsub.close().catch(() => {});
       await store.close();
     },
   };
 }
 
+/** What keeps a director from working is told for so long as it was found; whoever asks may ask often. Milliseconds. */
+const HEALTH_MS = 60_000;
+
+const REGISTRY = 'https://registry.terraform.io';
+
+async function examination(config: Config, store: Store): Promise<Doctor> {
+  const { examine } = await import('./http/doctor/doctor.ts');
+  const { terraform, endpoint, generatorUrl, state, isOnCloudRun } = config;
+  return examine({
+    ...{ store, clock: systemClock, terraform, endpoint, generatorUrl, registryUrl: REGISTRY },
+    stateFile: state.startsWith('sqlite:') ? state.slice('sqlite:'.length) : undefined,
+    isOnGoogle: isOnCloudRun,
+  });
+}
+
 async function terraformHealth(config: Config, artifacts: Artifacts | undefined): Promise<EngineHealth> {
   if (!artifacts) return { status: 'unhealthy', message: 'set DIRECTOR_STATE_KEY' };
   const { healthOf } = await import('./engines/terraform/health.ts');
-  const health = await healthOf({
-    ...config.terraform,
-    artifacts,
-    clock: systemClock,
-    graceMs: TOOL_GRACE_MS,
-  });
+  const health = await healthOf(config.terraform);
   if (health.ok) return { status: 'healthy', version: health.version };
   return { status: 'unhealthy', message: `${health.because}; ${health.fix}` };
 }

@@ -1,6 +1,7 @@
 /** What the director is told by its environment. The only reader of it. */
 import { AccessRule } from '@service-director/shared/model/architecture.ts';
 import { z } from 'zod';
+import { Backends } from './engines/terraform/backends.ts';
 
 /** JSON text, of which only the schema says what it is. */
 const jsonText = z.string().transform((text, context): unknown => {
@@ -66,6 +67,8 @@ const Environment = z.object({
   DIRECTOR_PRIVATE_HOSTS: z.enum(['refused', 'allowed']).default('refused'),
   TERRAFORM_BINARY: z.string().min(1).default('terraform'),
   TERRAFORM_WORK_DIR: z.string().min(1).default('/tmp/terraform'),
+  /** Where the states of modules are kept that declare no place, by cloud (`gcp`, `aws`, `azure`, `*`), as JSON. */
+  TERRAFORM_BACKENDS: jsonText.pipe(Backends).optional(),
   /** Whether Terraform code may run programs of its own where the director is. */
   TERRAFORM_LOCAL_EXEC: z.enum(['refused', 'allowed']).default('refused'),
   /** The root of all APIs, where it is not Google: the local cloud. */
@@ -105,6 +108,7 @@ export interface Config {
     readonly binary: string;
     readonly workRoot: string;
     readonly allowLocalExec: boolean;
+    readonly backends: Backends | undefined;
     /** What it may see of our environment: credentials of clouds, proxies, its own settings. */
     readonly environment: Readonly<Record<string, string>>;
   };
@@ -161,6 +165,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
       binary: data.TERRAFORM_BINARY,
       workRoot: data.TERRAFORM_WORK_DIR,
       allowLocalExec: data.TERRAFORM_LOCAL_EXEC === 'allowed',
+      backends: data.TERRAFORM_BACKENDS,
       environment: toolEnvironment(env),
     },
     endpoint: data.SERVICE_DIRECTOR_CLOUD_ENDPOINT,

@@ -261,7 +261,70 @@ output "zones" {
     expect(mended.resources.map(({ id }: { id: string }) => id)).toEqual(['terraform_data.bad']);
   });
 
-  test('an init that fails is told in the tool’s words, in the logs too', async () => {
+  test('all that init says is in the logs, when it ends well too (D178)', async () => {
+    const code = { 'main.tf': 'module "net" {\n  source = "./net"\n}\n', 'net/main.tf': thing('a', 'x') };
+    const body = await deployed('init-told', code);
+    const said = (await logsOf(body.id)).map(({ message }: { message: string }) => message);
+    const end = said.indexOf('Terraform has been successfully initialized!');
+    const begin = said.findIndex((line: string) => line.startsWith('Initializing'));
+    const applying = said.indexOf('Starting deployment apply');
+    expect([said[0], begin > 0, end > begin, applying > end]).toEqual([
+      'Starting deployment planning',
+      ...[true, true, true],
+    ]);
+    expect(said.slice(begin, end).join('\n')).toContain('net in net');
+    // And once more where the plan is applied.
+    expect(said.lastIndexOf('Terraform has been successfully initialized!')).toBeGreaterThan(applying);
+  });
+
+  test('outputs stay what they are: numbers numbers, texts texts (D41)', async () => {
+    const values = {
+      ...{ number: 5, half: 0.5, truth: true, list: ['a', 1], map: { zones: ['b'] } },
+      ...{ text: 'x', digits: '5', listed: '["a"]', word: 'true' },
+    };
+    const outputs = Object.entries(values).map(
+      ([name, value]) =>
+        `output "${name}" {\n  value = jsondecode(${JSON.stringify(JSON.stringify(value))})\n}\n`,
+    );
+    const code = thing('web', 'x') + outputs.join('');
+    expect((await deployed('typed', code)).outputs).toEqual(values);
+    // Nothing is to be done, and they are told as before.
+    expect((await deployed('typed', code)).outputs ?? values).toEqual(values);
+    const more = `${code}output "count" {\n  value = 2\n}\n`;
+    expect((await deployed('typed', more)).outputs).toEqual({ ...values, count: 2 });
+  });
+
+  test('the tool is asked for its version once, however often one asks whether all is ready (D174)', async () => {
+    called();
+    const answers = await Promise.all(Array.from({ length: 10 }, () => client.curl('/api/v1/ready')));
+    for (const { status, body } of answers)
+      expect([status, body.dependencies.terraform]).toEqual([200, 'ok']);
+    expect((await client.curl('/api/v1/engines/terraform/health')).body.status).toBe('healthy');
+    expect(called().map(({ args }) => args)).toEqual(['version -json']);
+  });
+
+  test('the doctor answers: tools, credentials, network, what is stuck, disk (D176)', async () => {
+    const { status, body } = await client.curl('/v1/doctor');
+    expect(status).toBe(200);
+    const found = new Map<string, { status: string; detail: string }>(
+      body.checks.map((one: { check: string }) => [one.check, one]),
+    );
+    expect(found.get('tool terraform')).toMatchObject({
+      status: 'ok',
+      detail: expect.stringMatching(/^Terraform \d/),
+    });
+    expect(found.get('credentials azure')).toMatchObject({ status: 'ok' });
+    expect(found.get('credentials google')).toMatchObject({
+      status: 'failed',
+      detail: expect.stringContaining('GOOGLE_APPLICATION_CREDENTIALS'),
+    });
+    expect(found.get('network google')).toMatchObject({ status: 'ok' });
+    expect(found.get('deployments')).toMatchObject({ status: 'ok' });
+    expect(found.get('disk of tools')).toMatchObject({ status: 'ok' });
+    for (const secret of Object.values(SECRETS)) expect(JSON.stringify(body)).not.toContain(secret);
+  });
+
+  test('an init that fails is told in the tool’s words, in the logs too (D178)', async () => {
     const id = await start('no-init', 'terraform {\n  required_version = ">= 99.0"\n}\n');
     const { error } = await client.ended(id);
     expect(error).toMatch(/^Terraform plan failed: .*Unsupported Terraform Core version/);
@@ -400,6 +463,27 @@ output "password" {
       await its.ended(await start('logged', thing('web', 'x'), {}, its));
       expect(director.output()).toContain('command accepted');
       expect(other.output()).not.toContain('command accepted');
+    });
+
+    test('keeps states where it is told to, and nothing of them itself (D74)', async () => {
+      const states = join(world.dir, 'states');
+      const backends = { azure: { azurerm: { storage_account_name: 'a', container_name: 'b' } } };
+      await other.kill();
+      await restart({
+        TERRAFORM_BACKENDS: JSON.stringify({ ...backends, '*': { local: { path: states } } }),
+      });
+      const id = await start('placed', thing('web', 'elsewhere'), {}, its);
+      expect(await its.ended(id)).toMatchObject({ status: 'completed' });
+      const files = readdirSync(states, { recursive: true }).filter((path) =>
+        String(path).endsWith('terraform.tfstate'),
+      );
+      expect(files).toHaveLength(1);
+      expect(readFileSync(join(states, String(files[0])), 'utf8')).toContain('elsewhere');
+      const again = await its.ended(await start('placed', thing('web', 'elsewhere'), {}, its));
+      expect(again).toMatchObject({ status: 'completed' });
+      expect(again.resources).toBeUndefined();
+      const changed = await its.ended(await start('placed', thing('web', 'still there'), {}, its));
+      expect(changed.plan).toMatchObject({ toCreate: 0, toUpdate: 1 });
     });
 
     test('after its death another one knows all that it did, and goes on', async () => {

@@ -1,6 +1,7 @@
 /** What a director counts, who may ask for it, and that it names nobody. */
 import { request as openRequest } from 'node:http';
-import { readFacts, remembered } from '@service-director/director/observability/facts.ts';
+import { remembered } from '@service-director/director/http/remembered.ts';
+import { readFacts } from '@service-director/director/observability/facts.ts';
 import { createMetrics, type Metrics } from '@service-director/director/observability/metrics.ts';
 import { watchedStore } from '@service-director/director/observability/watched-store.ts';
 import { type DeploymentRecord, type JournalEntry, keys } from '@service-director/director/store/records.ts';
@@ -255,15 +256,11 @@ describe('what is written is what is counted', () => {
 
   test('the store is read once for all who ask within some seconds, and again after a failure', async () => {
     let [reads, now] = [0, 0];
-    const ask = remembered(
-      async () => {
-        reads++;
-        if (reads === 2) throw new Error('not this time');
-        return reads;
-      },
-      10_000,
-      { ...systemClock, now: () => now },
-    );
+    const ask = remembered(10_000, { ...systemClock, now: () => now }, async () => {
+      reads++;
+      if (reads === 2) throw new Error('not this time');
+      return reads;
+    });
     expect(await Promise.all([ask(), ask()])).toEqual([1, 1]);
     now = 9_999;
     expect(await ask()).toBe(1);

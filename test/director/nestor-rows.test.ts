@@ -8,10 +8,11 @@ import { readConfig } from '@service-director/director/config.ts';
 import type { EngineEntries } from '@service-director/director/dialects/nestor/engines.ts';
 import { nestorRoutes } from '@service-director/director/dialects/nestor/routes.ts';
 import { commandRoutes } from '@service-director/director/http/commands.ts';
+import { readsOf } from '@service-director/director/http/reads.ts';
 import { stackRoutes } from '@service-director/director/http/stacks.ts';
 import { type DeploymentRecord, keys } from '@service-director/director/store/records.ts';
 import { StoreFailure } from '@service-director/director/store/store.ts';
-import { systemClock } from '@service-director/shared/kit/clock.ts';
+import { systemClock, systemRandom } from '@service-director/shared/kit/clock.ts';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Answered, type Door, type Ground, openDoor, openGround } from './support/dialects.ts';
 import { paperEngine } from './support/paper-engine.ts';
@@ -32,6 +33,8 @@ let door: Door;
 
 async function mount(engines: EngineEntries): Promise<Door> {
   const { intake, store, scopes } = ground;
+  const onTrouble = (error: unknown): void => void ground.troubles.push(String(error));
+  const reads = readsOf({ store, clock: systemClock, random: systemRandom, onTrouble });
   return openDoor(
     ground.log,
     nestorRoutes({
@@ -44,7 +47,7 @@ async function mount(engines: EngineEntries): Promise<Door> {
       readiness: () => ({ ready: true, problems: {} }),
     }),
     commandRoutes({ intake, store, scopes, clock: systemClock }),
-    stackRoutes({ store, scopes }),
+    stackRoutes({ store, scopes, reads }),
   );
 }
 

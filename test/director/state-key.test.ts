@@ -174,7 +174,7 @@ describe('a key in Cloud KMS', () => {
   });
 });
 
-test('a director with a key goes on where another was killed, and its file tells nothing', async () => {
+test('a director with a key goes on where another was killed, and its file tells nothing (D157)', async () => {
   const world = await openWorld();
   onTestFinished(() => world.stop());
   const path = await makeKey(world.cloud, 'state');

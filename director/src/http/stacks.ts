@@ -1,5 +1,5 @@
 /** Stacks over HTTP: which there are, how each stands, how it came to that, and who asked for it. */
-import type { AuditTrail, History, StackState } from '@service-director/shared/contract/state.ts';
+import type { AuditTrail, History, ReadTrail, StackState } from '@service-director/shared/contract/state.ts';
 import { timestamp } from '@service-director/shared/kit/clock.ts';
 import type { UnitState } from '@service-director/shared/model/state.ts';
 import { type Owner, type StackId, stackOf } from '@service-director/shared/model/unit.ts';
@@ -14,6 +14,7 @@ import {
   type DeploymentRecord,
   keys,
   type LockRecord,
+  type ReadRecord,
   type StackRecord,
   type VersionRecord,
 } from '../store/records.ts';
@@ -22,6 +23,7 @@ import { whoCalls } from './authenticate.ts';
 import { demand, type Scopes, visible } from './demand.ts';
 import { Problem } from './problem.ts';
 import { limitOf } from './query.ts';
+import type { Reads } from './reads.ts';
 
 const VERSIONS = 10;
 const MOST_VERSIONS = 1_000;
@@ -34,7 +36,13 @@ function ownerIn({ params }: Request): Owner {
   return { scope: String(params.scope), dataflow: String(params.dataflow) };
 }
 
-export function stackRoutes({ store, scopes }: { store: Store; scopes: Scopes }): Router {
+export interface StacksContext {
+  readonly store: Store;
+  readonly scopes: Scopes;
+  readonly reads: Reads;
+}
+
+export function stackRoutes({ store, scopes, reads }: StacksContext): Router {
   const router = Router();
   const reading = demand('read-state', ({ params }) => scopes.placeOf(String(params.scope)));
 
@@ -59,18 +67,21 @@ export function stackRoutes({ store, scopes }: { store: Store; scopes: Scopes })
 
   router.get('/stacks/:scope/:dataflow', reading, async (request, response) => {
     const record = await demandStack(ownerIn(request), store);
+    reads.note(request, record.stack, 'state');
     response.json(await wholeOf(record, store));
   });
 
   router.get('/stacks/:scope/:dataflow/history', reading, async (request, response) => {
     const limit = limitOf(request, VERSIONS, MOST_VERSIONS);
     const { stack, version } = await demandStack(ownerIn(request), store);
+    reads.note(request, stack, 'history');
     response.json(await historyOf(stack, version, limit, store));
   });
 
   router.get('/stacks/:scope/:dataflow/audit', reading, async (request, response) => {
     const limit = limitOf(request, AUDIT_ROWS, MOST_AUDIT_ROWS);
     const { stack } = await demandStack(ownerIn(request), store);
+    reads.note(request, stack, 'audit');
     response.json(await auditOf(stack, limit, store));
   });
 
@@ -133,7 +144,7 @@ export async function historyOf(
 
 /** The newest rows, oldest first; the whole of the trail is checked. */
 export async function auditOf(stack: StackId, limit: number, store: Store): Promise<AuditTrail> {
-  const { rows, head } = await trailOf(stack, store);
+  const { rows, head } = await trailOf<AuditRecord>(stack, store);
   const broken = verifyChain(rows, head);
   return {
     stack,
@@ -143,14 +154,28 @@ export async function auditOf(stack: StackId, limit: number, store: Store): Prom
   };
 }
 
+/** Who has read what is kept of it: the newest rows, oldest first; the whole of the trail is checked. */
+export async function readsOfStack(stack: StackId, limit: number, store: Store): Promise<ReadTrail> {
+  const { rows, head } = await trailOf<ReadRecord>(keys.reads(stack), store);
+  const broken = verifyChain(rows, head);
+  return {
+    stack,
+    intact: broken === undefined,
+    ...(broken === undefined ? {} : { broken_at: broken }),
+    entries: rows
+      .slice(-limit)
+      .map(({ sequence, at, what, by: who, hash }) => ({ sequence, at, what, who, hash })),
+  };
+}
+
 /** Read again when somebody added to it meanwhile: rows and head must be of one moment. */
-async function trailOf(
+async function trailOf<Row>(
   stack: StackId,
   store: Store,
-): Promise<{ rows: readonly AuditRecord[]; head: AuditHead | undefined }> {
+): Promise<{ rows: readonly Row[]; head: AuditHead | undefined }> {
   for (;;) {
     const head = await store.get<AuditHead>(keys.auditHead(stack));
-    const found = await listAll<AuditRecord>(store, { collection: 'audit', prefix: `${stack}/` });
+    const found = await listAll<Row>(store, { collection: 'audit', prefix: `${stack}/` });
     const now = await store.get<AuditHead>(keys.auditHead(stack));
     if (head?.version === now?.version) return { rows: found.map(({ value }) => value), head: head?.value };
   }

@@ -1,5 +1,4 @@
 /** What the store knows that a gauge tells: every director of it reads the same. */
-import type { Clock } from '@service-director/shared/kit/clock.ts';
 import { listAll } from '../store/list-all.ts';
 import type { DeploymentRecord, DeploymentStatus, QueueRecord, StackRecord } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
@@ -41,19 +40,5 @@ export async function readFacts(store: Store): Promise<Facts> {
     queued: queue.length,
     stacks: stacks.length,
     versions: stacks.reduce((sum, { value }) => sum + value.version, 0),
-  };
-}
-
-/** Reads at most once in so many milliseconds, however many ask; a failure is not remembered. */
-export function remembered<T>(read: () => Promise<T>, ms: number, clock: Clock): () => Promise<T> {
-  let known: { readonly at: number; readonly value: Promise<T> } | undefined;
-  return () => {
-    if (known && clock.now() - known.at < ms) return known.value;
-    const mine = { at: clock.now(), value: read() };
-    known = mine;
-    mine.value.catch(() => {
-      if (known === mine) known = undefined;
-    });
-    return mine.value;
   };
 }

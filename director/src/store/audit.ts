@@ -1,31 +1,50 @@
 /**
- * The audit trail of a stack: who asked, who approved, what changed.
+ * The audit trail of a stack: who asked, who approved, what changed. Beside it, in a trail of its own, who read what is
+ * kept of it: that may be often, and must hold up nobody who writes the other.
  *
  * Each row has in its hash that of the row before, and the newest is noted beside them: a row that is changed,
  * taken out or taken off the end shows.
  */
 import { canonicalJson, sha256 } from '@service-director/shared/kit/hash.ts';
 import type { StackId } from '@service-director/shared/model/unit.ts';
-import { type AuditHead, type AuditRecord, keys } from './records.ts';
+import { type AuditHead, type AuditRecord, keys, type ReadRecord } from './records.ts';
 import type { Store, Write } from './store.ts';
 
-export type Fact = Omit<AuditRecord, 'stack' | 'sequence' | 'hash'>;
+export type Fact = Omit<AuditRecord, keyof Linked>;
+type ReadFact = Omit<ReadRecord, keyof Linked>;
+
+/** What a row of a trail has beside what it says. */
+export type Linked = Pick<AuditRecord, 'stack' | 'sequence' | 'hash'>;
 
 /** The writes that add facts to the trail, as it is now: in conflict with whoever adds at the same time. */
-export async function auditWrites(stack: StackId, facts: readonly Fact[], store: Store): Promise<Write[]> {
+export function auditWrites(stack: StackId, facts: readonly Fact[], store: Store): Promise<Write[]> {
+  return trailWrites(stack, stack, facts, store);
+}
+
+/** The same of reads. */
+export function readWrites(stack: StackId, facts: readonly ReadFact[], store: Store): Promise<Write[]> {
+  return trailWrites(keys.reads(stack), stack, facts, store);
+}
+
+async function trailWrites(
+  trail: StackId,
+  stack: StackId,
+  facts: readonly object[],
+  store: Store,
+): Promise<Write[]> {
   if (facts.length === 0) return [];
-  const found = await store.get<AuditHead>(keys.auditHead(stack));
+  const found = await store.get<AuditHead>(keys.auditHead(trail));
   let head: AuditHead = found?.value ?? BEGINNING;
   const rows = facts.map((fact): Write => {
     const row = link(head, stack, fact);
     head = { sequence: row.sequence, hash: row.hash };
-    return { type: 'put', key: keys.audit(stack, row.sequence), value: row, if: 'absent' };
+    return { type: 'put', key: keys.audit(trail, row.sequence), value: row, if: 'absent' };
   });
-  return [...rows, { type: 'put', key: keys.auditHead(stack), value: head, if: found?.version ?? 'absent' }];
+  return [...rows, { type: 'put', key: keys.auditHead(trail), value: head, if: found?.version ?? 'absent' }];
 }
 
 /** The sequence of the first row that does not follow from those before it; undefined when all do. Rows oldest first. */
-export function verifyChain(rows: readonly AuditRecord[], head: AuditHead | undefined): number | undefined {
+export function verifyChain(rows: readonly Linked[], head: AuditHead | undefined): number | undefined {
   let before = BEGINNING;
   for (const row of rows) {
     const { hash, sequence, stack, ...fact } = row;
@@ -40,7 +59,7 @@ export function verifyChain(rows: readonly AuditRecord[], head: AuditHead | unde
 
 const BEGINNING: AuditHead = { sequence: 0, hash: '' };
 
-function link(before: AuditHead, stack: StackId, fact: Fact): AuditRecord {
+function link<F extends object>(before: AuditHead, stack: StackId, fact: F): F & Linked {
   const row = { ...fact, stack, sequence: before.sequence + 1 };
   return { ...row, hash: sha256(`${before.hash}\n${canonicalJson(row)}`) };
 }

@@ -156,6 +156,16 @@ export interface AuditRecord extends Word {
   readonly hash: string;
 }
 
+/** One read of what is kept of a stack; linked as the facts of its audit trail are. */
+export interface ReadRecord extends Word {
+  readonly stack: StackId;
+  readonly sequence: number;
+  readonly what: ReadKind;
+  readonly hash: string;
+}
+
+export type ReadKind = 'state' | 'history' | 'audit';
+
 /** The end of a stack's audit trail: a row that is taken from it shows. */
 export interface AuditHead {
   readonly sequence: number;
@@ -361,6 +371,8 @@ export const keys = {
     collection: 'queue',
     id: `${stack}//${timestamp(Date.parse(createdAt) + HANDICAP_MS[priority])}/${id}`,
   }),
+  /** By which the trail of reads is kept; no stack is called so, for none has a colon in its name. */
+  reads: (stack: StackId): StackId => `reads:${stack}`,
   /** A stack that is about to use what others may be giving up. */
   share: (stack: StackId, unit: UnitId): Key => ({ collection: 'shares', id: `${stack}//${unit}` }),
   stack: (stack: StackId): Key => ({ collection: 'stacks', id: stack }),

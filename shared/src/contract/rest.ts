@@ -4,6 +4,7 @@
  */
 import { COMMAND_ROUTES } from './rest/commands.ts';
 import { DEPLOYMENT_ROUTES } from './rest/deployments.ts';
+import { DIRECTOR_ROUTES } from './rest/director.ts';
 import { OLDER_ROUTES, OWN_ROUTES } from './rest/older.ts';
 import type { Route } from './rest/route.ts';
 import { STACK_ROUTES } from './rest/stacks.ts';
@@ -13,6 +14,7 @@ export const ROUTES = {
   ...COMMAND_ROUTES,
   ...DEPLOYMENT_ROUTES,
   ...STACK_ROUTES,
+  ...DIRECTOR_ROUTES,
   ...OWN_ROUTES,
   ...OLDER_ROUTES,
   ...WEBHOOK_ROUTES,

@@ -163,3 +163,21 @@ export const AuditTrail = z.object({
   entries: z.array(AuditView),
 });
 export type AuditTrail = z.output<typeof AuditTrail>;
+
+/** Who has read what is kept of a stack; of the same read again and again one row a minute is kept. */
+export const ReadTrail = z.object({
+  stack: z.string(),
+  /** As of the audit trail. */
+  intact: z.boolean(),
+  broken_at: z.number().optional(),
+  entries: z.array(
+    z.object({
+      sequence: z.number(),
+      at: Time,
+      what: z.enum(['state', 'history', 'audit']),
+      who: z.string(),
+      hash: z.string(),
+    }),
+  ),
+});
+export type ReadTrail = z.output<typeof ReadTrail>;

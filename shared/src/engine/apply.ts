@@ -155,7 +155,9 @@ export async function apply(request: ApplyRequest): Promise<Map<UnitId, UnitOutc
     const { effective, ...rest } = outcome.outputs;
     const state = stateOf(desiredUnit, rest, known);
     const resources = outcome.resources ?? prior?.resources;
-    if (unit.kind !== 'grants') return resources ? { ...state, resources } : state;
+    const values = outcome.values ?? prior?.values;
+    if (unit.kind !== 'grants')
+      return { ...state, ...(resources ? { resources } : {}), ...(values ? { values } : {}) };
     return {
       ...state,
       effective: effective === undefined ? (prior?.effective ?? false) : effective === 'true',

@@ -74,6 +74,8 @@ export type Outcome =
       readonly status: 'done';
       readonly change: Change;
       readonly outputs: Outputs;
+      /** Of those that are no texts, what they are. */
+      readonly values?: Readonly<Record<string, unknown>>;
       /** Of a unit that is a tool's: what it is made of from now on. */
       readonly resources?: readonly ResourceState[];
     }

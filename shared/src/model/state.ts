@@ -37,6 +37,8 @@ export interface UnitState {
   readonly stage: Stage;
   readonly protection?: string;
   readonly outputs: Outputs;
+  /** Of those outputs that are no texts, what they are: numbers, lists. Absent where an engine has only texts. */
+  readonly values?: Readonly<Record<string, unknown>>;
   /**
    * It is being given up, or was and nobody saw it go: no other stack relies on this one for it. The fencing token
    * of the tenure that gave it up; an older one than the stack's is nobody at work.

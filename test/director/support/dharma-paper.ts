@@ -2,7 +2,10 @@
 import { join } from 'node:path';
 import { sources } from '@service-director/director/bundles/sources.ts';
 import { dharmaRoutes } from '@service-director/director/dialects/dharma/routes.ts';
+import { listeningTo, STREAMING } from '@service-director/director/http/listening.ts';
+import { type Reads, readsOf } from '@service-director/director/http/reads.ts';
 import type { Caller } from '@service-director/director/http/roles.ts';
+import type { Store } from '@service-director/director/store/store.ts';
 import { systemClock, systemRandom } from '@service-director/shared/kit/clock.ts';
 import { expect } from 'vitest';
 import { AS_FORM, type Client, clientOf, type Generator, openGenerator } from './dharma.ts';
@@ -14,6 +17,12 @@ export interface PaperDharma {
   readonly client: Client;
   readonly generator: Generator;
   readonly paper: PaperEngine;
+  readonly store: Store;
+  readonly reads: Reads;
+  /** Where it answers: `http://127.0.0.1:<port>`. */
+  readonly url: string;
+  /** What was logged as an error or a warning. */
+  readonly troubles: string[];
   /** From then on somebody else calls; undefined for whoever is on this machine. */
   as(caller: Caller | undefined): void;
   /** A request for a deployment, to dev unless `more` says otherwise. */
@@ -39,9 +48,15 @@ export async function openPaperDharma(): Promise<PaperDharma> {
       }),
   });
   const place = { project: PROJECT, region: REGION };
+  const { store } = ground;
+  const stopping = new AbortController();
+  const common = { store, clock: systemClock };
+  const listening = listeningTo({ ...common, streaming: STREAMING, stopping: stopping.signal });
+  const onTrouble = (error: unknown, about: string): void => void ground.troubles.push(`${about}: ${error}`);
+  const reads = readsOf({ ...common, random: systemRandom, onTrouble });
   const door = await openDoor(
     ground.log,
-    dharmaRoutes({ ...ground, ...place, clock: systemClock, timeoutSeconds: 600 }),
+    dharmaRoutes({ ...ground, ...place, reads, listening, clock: systemClock, timeoutSeconds: 600 }),
   );
   const client = clientOf((path, data, headers) =>
     door.ask(data === undefined ? 'GET' : 'POST', path, data, { ...AS_FORM, ...headers }),
@@ -49,7 +64,7 @@ export async function openPaperDharma(): Promise<PaperDharma> {
 
   let written = 0;
   const at: PaperDharma = {
-    ...{ client, generator, paper, as: door.as },
+    ...{ client, generator, paper, store, reads, as: door.as, url: door.url, troubles: ground.troubles },
     wish: (blueprintId, generationJobId, more = {}) => ({
       ...{ blueprintId, generationJobId, environment: 'dev', targetCloud: 'azure', format: 'terraform' },
       ...more,
@@ -66,7 +81,9 @@ export async function openPaperDharma(): Promise<PaperDharma> {
       return body;
     },
     async close() {
+      stopping.abort(new Error('the director stops'));
       await door.close();
+      await reads.settled();
       await ground.stop();
       await generator.close();
     },

@@ -118,6 +118,8 @@ export interface Answered {
 }
 
 export interface Door {
+  /** `http://127.0.0.1:<port>`. */
+  readonly url: string;
   /** A body that is no text is sent as JSON. */
   ask(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answered>;
   /** From then on somebody else calls; undefined for whoever is on this machine. */
@@ -148,13 +150,15 @@ export async function openDoor(log: Log, ...routes: ServerOptions['routes']): Pr
   const server = app.listen(0, '127.0.0.1');
   await new Promise<void>((resolve) => server.once('listening', () => resolve()));
   const { port } = server.address() as AddressInfo;
+  const url = `http://127.0.0.1:${port}`;
   return {
+    url,
     as(other) {
       caller = other;
     },
     async ask(method, path, body, headers = {}) {
       const init = body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) };
-      const response = await fetch(`http://127.0.0.1:${port}${path}`, { method, headers, ...init });
+      const response = await fetch(url + path, { method, headers, ...init });
       const text = await response.text();
       return {
         status: response.status,

@@ -6,12 +6,16 @@
 import { randomUUID } from 'node:crypto';
 import { type ClientRequest, createServer, type IncomingMessage, request as openRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { intake } from '@service-director/director/commands/intake.ts';
 import { architectures } from '@service-director/director/deployments/architectures.ts';
 import { outbox } from '@service-director/director/deployments/outbox.ts';
 import { authenticate } from '@service-director/director/http/authenticate.ts';
 import { scopesIn } from '@service-director/director/http/demand.ts';
-import { nativeRoutes, STREAMING, type Streaming } from '@service-director/director/http/native/index.ts';
+import { type DoctorOptions, examine } from '@service-director/director/http/doctor/doctor.ts';
+import { listeningTo, STREAMING, type Streaming } from '@service-director/director/http/listening.ts';
+import { nativeRoutes } from '@service-director/director/http/native/index.ts';
+import { readsOf } from '@service-director/director/http/reads.ts';
 import type { Caller } from '@service-director/director/http/roles.ts';
 import { createApp } from '@service-director/director/http/server.ts';
 import type { Log } from '@service-director/director/observability/log.ts';
@@ -61,6 +65,16 @@ export interface OpenAnswer {
   readonly request: ClientRequest;
 }
 
+/** Where it would work, had it any tools: nothing of the outside is reached. */
+const NOWHERE: Omit<DoctorOptions, 'store' | 'clock'> = {
+  terraform: { binary: '/nowhere/terraform', workRoot: tmpdir(), environment: {} },
+  stateFile: undefined,
+  isOnGoogle: false,
+  endpoint: 'http://127.0.0.1:9',
+  generatorUrl: 'http://127.0.0.1:9',
+  registryUrl: 'http://127.0.0.1:9',
+};
+
 export async function openNative(streaming: Partial<Streaming> = {}): Promise<NativeDirector> {
   const store = sqliteStore({ path: ':memory:' });
   const mistakes: string[] = [];
@@ -77,6 +91,8 @@ export async function openNative(streaming: Partial<Streaming> = {}): Promise<Na
   const note = (message: string, fields: object = {}): void =>
     void mistakes.push(`${message} ${JSON.stringify(fields)}`);
   const log: Log = { debug() {}, info() {}, warn() {}, error: note, with: () => log };
+  const onTrouble = (error: unknown, about: string): void => note(about, { error: String(error) });
+  const reads = readsOf({ store, clock, random, onTrouble });
   const sending = outbox({
     store,
     clock,
@@ -105,8 +121,12 @@ export async function openNative(streaming: Partial<Streaming> = {}): Promise<Na
         scopes: scopesIn(store, architectures),
         newId: () => `http-${randomUUID()}`,
         version: '1.2.3',
-        streaming: { ...STREAMING, shortestMs: 5, longestMs: 20, ...streaming },
-        stopping: stopping.signal,
+        reads,
+        examine: () => examine({ ...NOWHERE, store, clock }),
+        listening: listeningTo({
+          ...{ store, clock, stopping: stopping.signal },
+          streaming: { ...STREAMING, shortestMs: 5, longestMs: 20, ...streaming },
+        }),
       }),
     ],
     push: undefined,
@@ -175,6 +195,7 @@ export async function openNative(streaming: Partial<Streaming> = {}): Promise<Na
       server.closeAllConnections();
       await closed;
       await sending.settled();
+      await reads.settled();
       await store.close();
     },
   };

@@ -25,11 +25,18 @@ export function failed(log: Log): ErrorRequestHandler {
   return (error, _request, response, next) => {
     if (response.headersSent) return next(error);
     const status = statusOfError(error);
-    if (status < 500 || error instanceof Refused)
-      return response.status(status).json({ error: error instanceof Error ? error.message : 'Bad request' });
+    if (status < 500 || error instanceof Refused || error instanceof Problem)
+      return response
+        .status(status)
+        .set(headersOf(error))
+        .json({ error: error instanceof Error ? error.message : 'Bad request' });
     log.error('a request failed', { error: error instanceof Error ? (error.stack ?? '') : String(error) });
     return response.status(500).json({ error: 'Internal server error' });
   };
+}
+
+function headersOf(error: unknown): Problem['headers'] {
+  return error instanceof Problem ? error.headers : {};
 }
 
 function statusOfError(error: unknown): number {

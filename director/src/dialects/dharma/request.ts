@@ -28,6 +28,8 @@ const Start = z.strictObject({
       region: z.string().max(100).optional(),
       rollbackOnFailure: z.boolean().default(false),
       lockId: z.string().min(1).max(200).optional(),
+      /** How long it may take, in milliseconds; more than the director’s own setting, or less. */
+      timeout: z.number().int().min(1_000).max(86_400_000).optional(),
     })
     .prefault({}),
 });

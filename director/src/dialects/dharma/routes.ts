@@ -12,6 +12,8 @@ import { statesOf } from '../../deployments/conclusion.ts';
 import { pastOf } from '../../deployments/rollback.ts';
 import { callerOf, whoCalls } from '../../http/authenticate.ts';
 import { demandIncoming, type Scopes } from '../../http/demand.ts';
+import { EVENT_ID, JSON_TYPE, type Listening, listen, typeAsked } from '../../http/listening.ts';
+import type { Reads } from '../../http/reads.ts';
 import type { Log } from '../../observability/log.ts';
 import { listAll } from '../../store/list-all.ts';
 import { type DeploymentRecord, isEnded, type VersionRecord } from '../../store/records.ts';
@@ -23,6 +25,7 @@ import {
   currentOf,
   demandKnown,
   journalOf,
+  type Known,
   limitOf,
   listed,
   STARTED,
@@ -30,8 +33,18 @@ import {
   snapshotOf,
 } from './reading.ts';
 import { failed, notHere, Refused } from './refused.ts';
-import { documentOf, Lock, parse, parseStart, Rollback, STACK, Unlock, Wrong } from './request.ts';
-import { aboutOf, logLinesOf, stateOf, uuidOf } from './views.ts';
+import {
+  documentOf,
+  Lock,
+  parse,
+  parseStart,
+  Rollback,
+  STACK,
+  type Start,
+  Unlock,
+  Wrong,
+} from './request.ts';
+import { aboutOf, logLinesOf, stateOf, uuidOf, voiceOf } from './views.ts';
 
 export interface DharmaOptions {
   readonly intake: Intake;
@@ -43,6 +56,8 @@ export interface DharmaOptions {
   readonly region: string;
   /** How long a deployment may take, when it does not say so itself. */
   readonly timeoutSeconds: number;
+  readonly listening: Listening;
+  readonly reads: Reads;
 }
 
 /** Joins what was only decided here. */
@@ -51,7 +66,7 @@ const DECIDED = 'api-decisions';
 const MOST_BODY = '10mb';
 
 export function dharmaRoutes(options: DharmaOptions): Router {
-  const { intake, store, clock, scopes } = options;
+  const { intake, store, clock, scopes, reads } = options;
   const router = Router();
   // Its clients send JSON without saying so.
   router.use('/api', text({ type: () => true, limit: MOST_BODY }));
@@ -75,6 +90,14 @@ export function dharmaRoutes(options: DharmaOptions): Router {
     return { ...(await intake.receive(incoming)), id };
   }
 
+  const secondsFor = ({ timeout }: Start['options']): number =>
+    timeout === undefined ? options.timeoutSeconds : Math.ceil(timeout / 1000);
+
+  /** A deployment is told with the state that it left, once it left one. */
+  function noteShown({ record }: Known, request: Request): void {
+    if (record.version !== undefined) reads.note(request, record.stack, 'state');
+  }
+
   router.get('/api/health', (_request, response) => {
     response.json({ status: 'healthy', service: 'orchestrator-service' });
   });
@@ -91,7 +114,7 @@ export function dharmaRoutes(options: DharmaOptions): Router {
       dry_run: wishes.dryRun,
       auto_approve: wishes.autoApprove,
       on_failure: wishes.rollbackOnFailure ? 'rollback' : 'keep',
-      timeout_seconds: options.timeoutSeconds,
+      timeout_seconds: secondsFor(wishes),
       ...(lockId === undefined ? {} : { lock_id: lockId }),
       about: { blueprintId, generationJobId, environment, targetCloud, format },
     });
@@ -104,16 +127,26 @@ export function dharmaRoutes(options: DharmaOptions): Router {
 
   router.get('/api/deployments', async (request, response) => {
     const found = await listed(request, options);
+    for (const known of found) noteShown(known, request);
     const deployments = await Promise.all(found.map((known) => shown(known, store)));
     response.json({ deployments, count: deployments.length });
   });
 
   router.get('/api/deployments/:id', async (request, response) => {
-    response.json(await shown(await demandKnown(request, options, 'read'), store));
+    const known = await demandKnown(request, options, 'read');
+    noteShown(known, request);
+    response.json(await shown(known, store));
   });
 
   router.get('/api/deployments/:id/logs', async (request, response) => {
     const { command, record } = await demandKnown(request, options, 'read');
+    // Their clients name types that they do not mean.
+    const type = typeAsked(request) ?? JSON_TYPE;
+    if (type !== JSON_TYPE) {
+      const told = { record, type, voice: voiceOf(command), after: 0, lastEventId: lastEventIn(request) };
+      await listen(response, told, options.listening);
+      return;
+    }
     const entries = await journalOf(record, store);
     response.json({ deploymentId: command.id, logs: entries.flatMap((entry) => logLinesOf(entry, record)) });
   });
@@ -147,6 +180,7 @@ export function dharmaRoutes(options: DharmaOptions): Router {
 
   router.get('/api/deployments/:id/state', async (request, response) => {
     const { record } = await demandKnown(request, options, 'read-state');
+    reads.note(request, record.stack, 'state');
     const around = await aroundOf(record.stack, store);
     const snapshot = await currentOf(record.stack, around, store);
     if (!snapshot) throw new Refused(404, 'State not found');
@@ -187,6 +221,7 @@ export function dharmaRoutes(options: DharmaOptions): Router {
   router.get('/api/deployments/:id/state/history', async (request, response) => {
     const { command, record } = await demandKnown(request, options, 'read-state');
     const limit = limitOf(request);
+    reads.note(request, record.stack, 'history');
     const around = await aroundOf(record.stack, store);
     const rows = await listAll<VersionRecord>(store, { collection: 'versions', prefix: `${record.stack}/` });
     const newest = rows.map(({ value }) => value).sort((a, b) => b.version - a.version);
@@ -221,6 +256,12 @@ function jsonOf({ body }: Request): unknown {
   } catch {
     throw new Wrong('The body is not JSON');
   }
+}
+
+function lastEventIn(request: Request): string | undefined {
+  const id = request.get('last-event-id');
+  if (id === undefined || EVENT_ID.test(id)) return id;
+  throw new Refused(400, 'Last-Event-ID is no id of an event of these logs');
 }
 
 /** What the intake took and refused at once is the answer. */

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { never } from '@service-director/shared/kit/never.ts';
 import type { UnitState } from '@service-director/shared/model/state.ts';
+import type { Voice } from '../../http/listening.ts';
 import type {
   CommandRecord,
   DeploymentRecord,
@@ -166,13 +167,19 @@ function resourcesOf({ resources = [] }: UnitState, statuses: Statuses): object[
 function outputsOf(states: Snapshot['states']): Record<string, unknown> {
   const modules = [...states.values()].filter(({ kind }) => kind === 'module');
   return Object.fromEntries(
-    modules.flatMap(({ spec, outputs }) =>
+    modules.flatMap(({ spec, outputs, values }) =>
       Object.entries(outputs).map(([name, value]) => [
         modules.length > 1 ? `${spec.name}.${name}` : name,
-        plain(value),
+        outputAs(name, value, values),
       ]),
     ),
   );
+}
+
+/** States of before have only texts, of which some were lists. */
+function outputAs(name: string, text: string, values: UnitState['values']): unknown {
+  if (!values) return plain(text);
+  return Object.hasOwn(values, name) ? values[name] : text;
 }
 
 export function uuidOf(text: string): string {
@@ -224,4 +231,20 @@ export function logLinesOf(entry: JournalEntry, record: DeploymentRecord): LogLi
     default:
       return never(entry);
   }
+}
+
+/** The same lines, each while it is written; at the end how it ended. */
+export function voiceOf({ id: deploymentId }: CommandRecord): Voice {
+  const ended = (record: DeploymentRecord): object => {
+    const error = errorOf(record);
+    return { deploymentId, status: statusOf(record), ...(error === undefined ? {} : { error }) };
+  };
+  return {
+    event({ entry, record }) {
+      const [line] = logLinesOf(entry, record);
+      return line && { name: 'log', data: line };
+    },
+    end: ended,
+    lastLine: (record, sequence) => ({ type: 'end', sequence, ...ended(record) }),
+  };
 }

@@ -191,7 +191,7 @@ describe.skipIf(missing !== undefined)('on the real tool', () => {
     expect(await strict.up(harmless)).toMatchObject({ status: 'done' });
   });
 
-  test('a backend of its own is left alone, and its lock is explained', async () => {
+  test('a backend of its own is left alone, and its lock is explained (D74)', async () => {
     const { held, server } = await stateServer();
     try {
       const root = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -15,7 +15,23 @@ const OLDEST = [1, 5] as const;
 const LEAST_BYTES = 512 * 1024 * 1024;
 const LONGEST_MS = 30_000;
 
-export async function healthOf({ binary, workRoot, environment }: TerraformOptions): Promise<Health> {
+type Options = Pick<TerraformOptions, 'binary' | 'workRoot' | 'environment'>;
+
+export async function healthOf(options: Options): Promise<Health> {
+  const tool = await toolHealthOf(options);
+  if (!tool.ok) return tool;
+  const room = await roomHealthOf(options);
+  return room.ok ? { ...tool, ...room } : room;
+}
+
+type Ill = Extract<Health, { ok: false }>;
+
+/** Whether the tool is there, and new enough. */
+export async function toolHealthOf({
+  binary,
+  workRoot,
+  environment,
+}: Options): Promise<Ill | { readonly ok: true; readonly version: string }> {
   const version = await versionOf(binary, toolEnvironment(workRoot, environment));
   const install = 'install Terraform 1.5 or newer where the director runs';
   if (version === undefined)
@@ -23,6 +39,13 @@ export async function healthOf({ binary, workRoot, environment }: TerraformOptio
   const [major = 0, minor = 0] = version.split('.').map(Number);
   if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]))
     return { ok: false, because: `Terraform ${version} is too old`, fix: install };
+  return { ok: true, version };
+}
+
+/** Whether there is room where it works. */
+export async function roomHealthOf({
+  workRoot,
+}: Pick<Options, 'workRoot'>): Promise<Ill | { readonly ok: true; readonly freeBytes: number }> {
   const freeBytes = await freeIn(workRoot);
   if (freeBytes === undefined)
     return {
@@ -36,7 +59,7 @@ export async function healthOf({ binary, workRoot, environment }: TerraformOptio
       because: `The work directory of Terraform has only ${Math.floor(freeBytes / 1024 / 1024)} MiB left`,
       fix: 'free space there, or set TERRAFORM_WORK_DIR to a larger disk',
     };
-  return { ok: true, version, freeBytes };
+  return { ok: true, freeBytes };
 }
 
 const Version = z.object({ terraform_version: z.string().regex(/^\d+\.\d+\.\d+/) });

@@ -150,7 +150,12 @@ test('a state is told with its modules, its secrets hidden, and without what was
     },
   ]);
   expect(state.secrets).toEqual(['planted-3', 'planted', 'planted-2']);
-  expect(readState({ format_version: '1.0' })).toEqual({ outputs: {}, resources: [], secrets: [] });
+  expect(readState({ format_version: '1.0' })).toEqual({
+    outputs: {},
+    values: {},
+    resources: [],
+    secrets: [],
+  });
 });
 
 test('of a file only a whole state is believed', () => {
@@ -238,7 +243,7 @@ test('what was unknown when it was planned may be anything, all else may not', (
   expect(fits(planned, { a: 'x', b: [1, { c: 2 }], d: 1 })).toBe(false);
 });
 
-test('health says what is missing and what to do', async () => {
+test('health says what is missing and what to do (D174)', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'health-'));
   const binary = join(dir, 'terraform');
   const tell = (text: string): void => {

@@ -16,6 +16,7 @@ import { z } from 'zod';
 import { BadBundle } from '../../bundles/bad-bundle.ts';
 import { unpack } from '../../bundles/unpack.ts';
 import type { Artifacts } from '../../store/artifacts.ts';
+import { type Backends, type Placed, placedBackend } from './backends.ts';
 import { type Configuration, readConfiguration } from './configuration.ts';
 import { demandNoCommands, demandNoPrograms } from './policy.ts';
 import { bundleKey, hasUnknown, type Keys, type ModuleSpec } from './spec.ts';
@@ -50,6 +51,7 @@ export interface Furnishing {
   readonly keys: Keys;
   readonly artifacts: Artifacts;
   readonly allowLocalExec: boolean;
+  readonly backends: Backends | undefined;
   /** The versions of providers that a plan was made with. */
   readonly lock: Buffer | undefined;
 }
@@ -62,7 +64,7 @@ export const LOCK = '.terraform.lock.hcl';
 
 /** Throws a CloudError for a bundle that is not there, or not as it should be. */
 export async function furnish(furnishing: Furnishing): Promise<Room> {
-  const { dir, spec, keys, artifacts, allowLocalExec, lock } = furnishing;
+  const { dir, spec, keys, artifacts, allowLocalExec, backends, lock } = furnishing;
   const root = await unpacked(furnishing);
   if (!allowLocalExec) {
     await demandNoPrograms(root);
@@ -72,7 +74,13 @@ export async function furnish(furnishing: Furnishing): Promise<Room> {
   demandDeclared(spec, configuration);
   await writeVariables(root, spec);
   if (lock) await writeFile(join(root, LOCK), lock);
-  const isRemote = configuration.backend !== undefined && configuration.backend !== 'local';
+  const isDeclared = configuration.backend !== undefined && configuration.backend !== 'local';
+  const placed = isDeclared ? undefined : await placedBackend(places(dir).bundle, keys, backends, artifacts);
+  if (placed) {
+    await demandOwnState(join(root, 'terraform.tfstate'));
+    await overrideBackend(root, placed);
+  }
+  const isRemote = isDeclared || placed !== undefined;
   if (isRemote)
     return {
       dir,
@@ -87,7 +95,9 @@ export async function furnish(furnishing: Furnishing): Promise<Room> {
   const file = stateFile(root, configuration, spec.workspace);
 
   await demandOwnState(join(root, 'terraform.tfstate'));
-  if (configuration.backend === 'local') await overrideBackend(root);
+  // A local backend may name any file; ours is where we find it again.
+  if (configuration.backend === 'local')
+    await overrideBackend(root, { local: { path: STATE, workspace_dir: `${STATE}.d` } });
   const bytes = await artifacts.read(keys.state);
   await mkdir(dirname(file), { recursive: true });
   if (bytes) await writeFile(file, bytes, { mode: 0o600 });
@@ -164,9 +174,7 @@ async function demandOwnState(file: string): Promise<void> {
   });
 }
 
-/** A local backend may name any file; ours is where we find it again. */
-async function overrideBackend(root: string): Promise<void> {
-  const backend = { local: { path: STATE, workspace_dir: `${STATE}.d` } };
+async function overrideBackend(root: string, backend: Placed): Promise<void> {
   await writeFile(join(root, OVERRIDE), JSON.stringify({ terraform: { backend } }));
 }
 

@@ -7,6 +7,7 @@ import { type Limiter, limiter } from '@service-director/shared/kit/limiter.ts';
 import type { Owner } from '@service-director/shared/model/unit.ts';
 import type { Artifacts } from '../../store/artifacts.ts';
 import { adoptTool, endStrays, type Mask, mask } from '../tool.ts';
+import type { Backends } from './backends.ts';
 import { type Claim, claimDir } from './claim.ts';
 import { type Cli, cli, masked } from './cli.ts';
 import { plainLine, read } from './messages.ts';
@@ -26,6 +27,8 @@ export interface TerraformOptions {
   /** What the tool may see beside the least: credentials, proxies, TF_CLI_CONFIG_FILE, TF_PLUGIN_CACHE_DIR. */
   readonly environment: Readonly<Record<string, string>>;
   readonly allowLocalExec: boolean;
+  /** Where states are kept of modules that declare no place for it; by default, by the director. */
+  readonly backends?: Backends | undefined;
   /** Between the interrupt and the end by force of a cancel, in milliseconds. */
   readonly graceMs: number;
 }
@@ -80,8 +83,8 @@ export function sessions(options: TerraformOptions): Within {
         mask: hidden,
         context,
         async furnish(lock) {
-          const { artifacts, allowLocalExec } = options;
-          const room = await furnish({ dir, spec, keys, artifacts, allowLocalExec, lock });
+          const { artifacts, allowLocalExec, backends } = options;
+          const room = await furnish({ dir, spec, keys, artifacts, allowLocalExec, backends, lock });
           for (const name of room.configuration.sensitive) hidden.add(spec.variables[name]);
           hidden.add(room.state?.secrets);
           return furnished({ room, session, options, inits, risk: (is) => (isSafe = !is) });

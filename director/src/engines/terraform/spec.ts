@@ -45,6 +45,8 @@ export interface Keys {
   readonly begun: string;
   /** Of a module whose state is a backend's. */
   readonly outputs: string;
+  /** Which backend its state is in that was told from outside. */
+  readonly backend: string;
   /** A state that could not be written where it belongs. */
   readonly errored: string;
 }
@@ -56,6 +58,7 @@ export function keysOf({ scope, dataflow }: Owner, name: string): Keys {
     plan: `${at}/plan`,
     begun: `${at}/begun`,
     outputs: `${at}/outputs`,
+    backend: `${at}/backend`,
     errored: `${at}/errored-state`,
   };
 }

@@ -44,6 +44,8 @@ const StateJson = z.object({
 export interface StateReading {
   /** Those that are not sensitive. */
   readonly outputs: Outputs;
+  /** Of those that are no texts, what they are. */
+  readonly values: Readonly<Record<string, unknown>>;
   /** Of all modules; what was only read is none of them. */
   readonly resources: readonly ResourceState[];
   /** What is not to be shown. */
@@ -53,10 +55,11 @@ export interface StateReading {
 /** `json` is what `show -json` says of a state. */
 export function readState(json: unknown): StateReading {
   const { values } = StateJson.parse(json);
-  if (!values) return { outputs: {}, resources: [], secrets: [] };
+  if (!values) return { outputs: {}, values: {}, resources: [], secrets: [] };
   const managed = resourcesOf(values.root_module).filter(({ mode }) => mode === 'managed');
   return {
     outputs: plainOutputs(values.outputs),
+    values: valuesOf(values.outputs),
     resources: managed.map(resourceState),
     secrets: [
       ...secretOutputs(values.outputs),
@@ -113,6 +116,14 @@ function plainOutputs(outputs: RawOutputs): Outputs {
   return Object.fromEntries(
     Object.entries(outputs).flatMap(([name, { sensitive, value }]) =>
       sensitive || value === undefined ? [] : [[name, outputText(value)]],
+    ),
+  );
+}
+
+function valuesOf(outputs: RawOutputs): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(outputs).flatMap(([name, { sensitive, value }]) =>
+      sensitive || value === undefined || typeof value === 'string' ? [] : [[name, value]],
     ),
   );
 }

@@ -232,6 +232,7 @@ async function finished(
     status: 'done',
     change,
     outputs,
+    values: Object.fromEntries(Object.entries(state.values).filter(([name]) => Object.hasOwn(outputs, name))),
     resources: state.resources.map((resource) => maskedState(resource, mask)),
   };
 }
@@ -262,7 +263,7 @@ async function destroyModule(
         await made.apply('destroy');
       }
     }
-    for (const key of [keys.plan, keys.begun, keys.outputs, keys.errored, keys.state])
+    for (const key of [keys.plan, keys.begun, keys.outputs, keys.errored, keys.state, keys.backend])
       await artifacts.remove(key);
     return done;
   });

@@ -4,48 +4,34 @@ import { openApiDocument } from '@service-director/shared/contract/rest/openapi.
 import type { Route } from '@service-director/shared/contract/rest/route.ts';
 import { ROUTES } from '@service-director/shared/contract/rest.ts';
 import { Router } from 'express';
+import type { Listening } from '../listening.ts';
 import { Problem } from '../problem.ts';
+import type { Reads } from '../reads.ts';
 import { nativeCommands } from './commands.ts';
 import { nativeDeployments } from './deployments.ts';
+import { type DirectorContext, nativeDirector } from './director.ts';
 import { DOCS_POLICY, docsPage } from './docs.ts';
-import type { Pace } from './follow.ts';
 import { nativeLogs } from './logs.ts';
 import type { SendingContext } from './sending.ts';
 import { expressPath } from './serve.ts';
 import { nativeStacks } from './stacks.ts';
-import { type StreamLimits, streams } from './streams.ts';
-
-/** Milliseconds. */
-export interface Streaming extends Pace, StreamLimits {
-  /** How long a stream may be silent: what stands between closes connections that are. */
-  readonly heartbeatMs: number;
-}
-
-export const STREAMING: Streaming = {
-  shortestMs: 250,
-  longestMs: 2_000,
-  heartbeatMs: 15_000,
-  patienceMs: 30_000,
-  most: 200,
-};
 
 export interface NativeContext extends SendingContext {
   /** Of the director: what the document says. */
   readonly version: string;
-  readonly streaming: Streaming;
-  /** Aborted when the director stops. */
-  readonly stopping: AbortSignal;
+  readonly listening: Listening;
+  readonly reads: Reads;
+  readonly examine: DirectorContext['examine'];
 }
 
 export function nativeRoutes(context: NativeContext): Router {
-  const { clock, streaming, stopping } = context;
-  const speaking = streams({ clock, limits: streaming, stopping });
   const router = Router();
   router.use(
     nativeDeployments(context),
     nativeCommands(context),
-    nativeLogs({ ...context, ...streaming, pace: streaming, streams: speaking }),
+    nativeLogs(context),
     nativeStacks(context),
+    nativeDirector(context),
     documentRoutes(context.version),
     otherMethods(),
   );

@@ -9,15 +9,20 @@ import { keys, type LockRecord, type StackRecord } from '../../store/records.ts'
 import { whoCalls } from '../authenticate.ts';
 import { visible } from '../demand.ts';
 import { behind, type Listing } from '../listing.ts';
+import type { Reads } from '../reads.ts';
 import { demandPermitted, type Permission } from '../roles.ts';
-import { auditOf, demandStack, entryOf, historyOf, wholeOf } from '../stacks.ts';
+import { auditOf, demandStack, entryOf, historyOf, readsOfStack, wholeOf } from '../stacks.ts';
 import { pageOf, placeIn } from './cursor.ts';
 import { demandDone, objectOf, type SendingContext } from './sending.ts';
 import { ok, serve } from './serve.ts';
 import { unlessKnown } from './tags.ts';
 
-export function nativeStacks(context: SendingContext): Router {
-  const { store, scopes } = context;
+export interface NativeStacksContext extends SendingContext {
+  readonly reads: Reads;
+}
+
+export function nativeStacks(context: NativeStacksContext): Router {
+  const { store, scopes, reads } = context;
   const router = Router();
 
   /** Throws a Problem when there is none, or the caller may not see it. */
@@ -55,17 +60,26 @@ export function nativeStacks(context: SendingContext): Router {
 
   serve(router, STACK_ROUTES.getStack, async ({ params, headers: asked }, request) => {
     const found = await find(params, 'read-state', request);
+    reads.note(request, found.stack, 'state');
     return unlessKnown(await wholeOf(found, store), asked['if-none-match']);
   });
 
   serve(router, STACK_ROUTES.getStackHistory, async ({ params, query }, request) => {
     const { stack, version } = await find(params, 'read', request);
+    reads.note(request, stack, 'history');
     return ok(await historyOf(stack, version, query.limit, store));
   });
 
   serve(router, STACK_ROUTES.getStackAudit, async ({ params, query }, request) => {
     const { stack } = await find(params, 'read-state', request);
+    reads.note(request, stack, 'audit');
     return ok(await auditOf(stack, query.limit, store));
+  });
+
+  serve(router, STACK_ROUTES.getStackReads, async ({ params, query }, request) => {
+    const { stack } = await find(params, 'read-state', request);
+    reads.note(request, stack, 'audit');
+    return ok(await readsOfStack(stack, query.limit, store));
   });
 
   serve(router, STACK_ROUTES.lockStack, async ({ params, raw, headers }, request) => {

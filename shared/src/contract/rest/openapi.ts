@@ -13,6 +13,7 @@ import {
   History,
   JournalLine,
   LockView,
+  ReadTrail,
   StackState,
   UnitView,
   VersionView,
@@ -25,6 +26,7 @@ import {
   WebhookView,
   WebhookWithSecret,
 } from '../webhook.ts';
+import { Doctor, Durations, Finding } from './director.ts';
 import { Nothing, type Route, type RouteAnswer } from './route.ts';
 import {
   CommandBrief,
@@ -103,7 +105,10 @@ const NAMED = {
   DeploymentList,
   DeploymentPage,
   DeploymentReport,
+  Doctor,
+  Durations,
   Event: DirectorEvent,
+  Finding,
   History,
   JournalLine,
   Lock: LockView,
@@ -112,6 +117,7 @@ const NAMED = {
   Plan: PlanSummary,
   Problem: ProblemDetails,
   ProblemError,
+  Reads: ReadTrail,
   Receipt,
   StackBrief,
   StackList,

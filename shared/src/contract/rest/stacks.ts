@@ -1,6 +1,6 @@
 /** The routes of stacks. */
 import { z } from 'zod';
-import { AuditTrail, History, StackState } from '../state.ts';
+import { AuditTrail, History, ReadTrail, StackState } from '../state.ts';
 import { RECEIPTS } from './commands.ts';
 import { Nothing, route } from './route.ts';
 import { CommandHeaders, count, ReadHeaders, StackList, StackPath, StackQuery } from './schemas.ts';
@@ -68,6 +68,15 @@ export const STACK_ROUTES = {
     summary: 'Its audit trail: who asked, who approved, what changed',
     query: z.strictObject({ limit: count(10_000, 100) }),
     answers: { 200: { description: 'The newest rows, oldest first.', schema: AuditTrail } },
+    problems: [400, 404],
+  }),
+  getStackReads: route({
+    ...one,
+    method: 'get',
+    path: '/v1/stacks/{scope}/{dataflow}/reads',
+    summary: 'Who has read its state, its versions and its audit trail, and when',
+    query: z.strictObject({ limit: count(10_000, 100) }),
+    answers: { 200: { description: 'The newest rows, oldest first.', schema: ReadTrail } },
     problems: [400, 404],
   }),
   lockStack: route({

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import type { Clock } from '@service-director/shared/kit/clock.ts';
 import type { Response } from 'express';
-import { Problem } from '../problem.ts';
+import { Problem } from './problem.ts';
 
 export interface StreamLimits {
   /** How many there may be at once. */
