@@ -97,7 +97,7 @@ describe.skipIf('missing' in tools)('AWS, from the same graph', () => {
   /** What was planned for the resources of the module, by their addresses. */
   async function planned(id: string): Promise<Record<string, unknown>> {
     const { body } = await director.get(`/v1/deployments/${id}.flow`);
-    const unit = body.plan.changes.find(({ unit }: { unit: string }) => unit === 'module/archive');
+    const unit = body.report.plan.changes.find(({ unit }: { unit: string }) => unit === 'module/archive');
     return Object.fromEntries(unit.resources.map((one: { address: string }) => [one.address, one]));
   }
 

@@ -142,11 +142,8 @@ describe.skipIf(terraform === '')('with Terraform', () => {
     called();
     await deployed('workflow', thing('web', 'one'), { options: { parallelism: 3 } });
     const made = called();
-    expect(made.map(({ args }) => args.split(' ')[0])).toEqual([
-      ...['init', 'plan', 'show'],
-      ...['init', 'apply', 'show'],
-    ]);
-    const [, plan, show, , apply] = made;
+    expect(made.map(({ args }) => args.split(' ')[0])).toEqual(['init', 'plan', 'show', 'apply']);
+    const [, plan, show, apply] = made;
     const file = /-out=(\S+)/.exec(plan?.args ?? '')?.[1];
     expect(file).toBeDefined();
     expect(show?.args).toBe(`show -json ${file}`);
@@ -273,8 +270,6 @@ output "zones" {
       ...[true, true, true],
     ]);
     expect(said.slice(begin, end).join('\n')).toContain('net in net');
-    // And once more where the plan is applied.
-    expect(said.lastIndexOf('Terraform has been successfully initialized!')).toBeGreaterThan(applying);
   });
 
   test('outputs stay what they are: numbers numbers, texts texts (D41)', async () => {

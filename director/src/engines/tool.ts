@@ -93,7 +93,7 @@ async function startTool({ binary, args, cwd, env, log }: ToolCall): Promise<{
   child: ChildProcess;
   exit: Promise<Omit<ToolEnd, 'stopped'>>;
 }> {
-  const files = [await open(`${log}.out`, 'w', 0o600), await open(`${log}.err`, 'w', 0o600)];
+  const files = await Promise.all(['out', 'err'].map((stream) => open(`${log}.${stream}`, 'w', 0o600)));
   try {
     const child = start(binary, args, { cwd, env, stdio: ['ignore', ...files.map(({ fd }) => fd)] });
     const exit = new Promise<Omit<ToolEnd, 'stopped'>>((resolve) => {
@@ -107,7 +107,7 @@ async function startTool({ binary, args, cwd, env, log }: ToolCall): Promise<{
     });
     return { child, exit };
   } finally {
-    for (const file of files) await file.close();
+    await Promise.all(files.map((file) => file.close()));
   }
 }
 

@@ -350,8 +350,8 @@ function commit(run: Run, more: Commit): Run {
     writesStack: more.stack !== undefined,
     writesRecord,
   };
-  // A claim, or a heartbeat: lost with the machine, so is the process that it was for.
-  const durability = noted.length === 0 && !more.lasts ? 'soon' : 'now';
+  // A claim, a heartbeat, or what a tool says: lost with the machine, so is the process that it was for.
+  const durability = noted.every(isTalk) && !more.lasts ? 'soon' : 'now';
   return {
     ...run,
     held: { ...held, next },
@@ -359,6 +359,11 @@ function commit(run: Run, more: Commit): Run {
     noted: [],
     asked: { type: 'commit', writes, durability },
   };
+}
+
+/** Whether it tells nothing but what a tool said. */
+function isTalk({ units, record, entries }: Note): boolean {
+  return units === undefined && record === undefined && entries.every(({ type }) => type === 'log');
 }
 
 /** Of several states of one unit the last counts. */

@@ -12,8 +12,8 @@ import { z } from 'zod';
 import { isAlive, startOf } from '../tool.ts';
 
 export interface Claim {
-  /** Takes away everything in it but the claim. */
-  empty(): Promise<void>;
+  /** Takes away everything in it but the claim, and what is named. */
+  empty(but?: string): Promise<void>;
   /** With everything in it. */
   clear(): Promise<void>;
   /** Leaves the rest for whoever comes next. */
@@ -83,15 +83,18 @@ async function holderOf(note: string): Promise<z.output<typeof Holder> | undefin
 }
 
 function claimOf(dir: string, note: string): Claim {
-  async function empty(): Promise<void> {
-    for (const name of await readdir(dir))
-      if (!name.startsWith(NOTE)) await rm(join(dir, name), { recursive: true, force: true });
+  async function empty(but?: string): Promise<void> {
+    const names = (await readdir(dir)).filter((name) => !name.startsWith(NOTE) && name !== but);
+    await Promise.all(names.map((name) => rm(join(dir, name), { recursive: true, force: true })));
   }
 
   return {
     empty,
     async clear() {
       await empty();
+      // Of one who died over it; who lives sees that it is gone, and makes another.
+      const drafts = (await readdir(dir)).filter((name) => name.startsWith(`${NOTE}.`));
+      await Promise.all(drafts.map((name) => rm(join(dir, name), { force: true })));
       await rm(note, { force: true });
       // Somebody may have come in already.
       await rmdir(dir).catch(() => {});

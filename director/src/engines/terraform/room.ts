@@ -7,6 +7,7 @@
  *                       bundle/         the code; the tool runs in its root module, beside its variables and its state
  *                       home/ log/      what the tool takes for its home; what it says
  *                       tool.plan       a plan
+ *                       held.<id>/      between a plan and its apply, and nothing else then: what init fetched (`held.ts`)
  */
 import { chmod, mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
@@ -43,6 +44,8 @@ export interface Room {
   readonly stateDigest: string | undefined;
   /** Makes what the tool wrote durable, where that is new and whole. */
   checkpoint(): Promise<void>;
+  /** The state as the tool wrote it; undefined where it wrote none here. */
+  written(): Promise<Buffer | undefined>;
 }
 
 export interface Furnishing {
@@ -90,6 +93,7 @@ export async function furnish(furnishing: Furnishing): Promise<Room> {
       state: undefined,
       stateDigest: undefined,
       checkpoint: async () => {},
+      written: async () => undefined,
     };
 
   const file = stateFile(root, configuration, spec.workspace);
@@ -98,8 +102,7 @@ export async function furnish(furnishing: Furnishing): Promise<Room> {
   // A local backend may name any file; ours is where we find it again.
   if (configuration.backend === 'local')
     await overrideBackend(root, { local: { path: STATE, workspace_dir: `${STATE}.d` } });
-  const bytes = await artifacts.read(keys.state);
-  await mkdir(dirname(file), { recursive: true });
+  const [bytes] = await Promise.all([artifacts.read(keys.state), mkdir(dirname(file), { recursive: true })]);
   if (bytes) await writeFile(file, bytes, { mode: 0o600 });
   const keeper = await stateKeeper({ artifacts, key: keys.state, dir, file, bytes });
   const state = bytes && readStateFile(bytes);
@@ -111,13 +114,16 @@ export async function furnish(furnishing: Furnishing): Promise<Room> {
     state,
     stateDigest: bytes && sha256(bytes),
     checkpoint: keeper,
+    written: () => readFile(file).catch(() => undefined),
   };
 }
 
 async function unpacked({ dir, spec, artifacts }: Furnishing): Promise<string> {
   const { bundle, home, logs } = places(dir);
-  for (const folder of [bundle, home, logs]) await mkdir(folder, { recursive: true, mode: 0o700 });
-  const archive = await artifacts.read(bundleKey(spec.source.digest));
+  const [archive] = await Promise.all([
+    artifacts.read(bundleKey(spec.source.digest)),
+    ...[bundle, home, logs].map((folder) => mkdir(folder, { recursive: true, mode: 0o700 })),
+  ]);
   if (!archive)
     throw new CloudError(
       'precondition',

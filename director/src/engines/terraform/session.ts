@@ -10,11 +10,13 @@ import { adoptTool, endStrays, type Mask, mask } from '../tool.ts';
 import type { Backends } from './backends.ts';
 import { type Claim, claimDir } from './claim.ts';
 import { type Cli, cli, masked } from './cli.ts';
+import { type Held, holding } from './held.ts';
+import type { KeptPlan } from './kept.ts';
 import { plainLine, read } from './messages.ts';
 import { type PlanReading, readPlan } from './plan-json.ts';
 import { demandNoCommands, demandNoExternal, demandPlanWithoutCommands } from './policy.ts';
 import { furnish, LOCK, places, type Room, salvageState, stateWatcher, VARIABLES } from './room.ts';
-import { type Keys, keysOf, type ModuleSpec, roomName } from './spec.ts';
+import { inputsOf, type Keys, keysOf, type ModuleSpec, roomName } from './spec.ts';
 
 export interface TerraformOptions {
   /** `terraform`, or a path. */
@@ -38,15 +40,21 @@ export interface Session {
   readonly keys: Keys;
   readonly mask: Mask;
   readonly context: EngineContext;
-  /** Unpacks the module; what it makes the tool see is then masked. */
-  furnish(lock: Buffer | undefined): Promise<Furnished>;
+  /** Unpacks the module, to apply a plan or to make one; what it makes the tool see is then masked. */
+  furnish(plan: Apt | undefined): Promise<Furnished>;
+  /** Says that what init fetched will soon be of use to the apply of this plan. */
+  expectApply(made: Furnished, plan: Apt): void;
 }
+
+/** A plan, and what it was made with. */
+export type Apt = Pick<KeptPlan, 'id' | 'inputs' | 'lock'>;
 
 export interface Furnished {
   readonly room: Room;
   readonly cli: Cli;
   /** Where the plan lies. */
   readonly planFile: string;
+  /** Not run where what it would fetch was held since the plan. */
   init(): Promise<void>;
   /** Makes a plan and says what it is. */
   plan(destroy?: 'destroy'): Promise<PlanReading>;
@@ -65,6 +73,7 @@ export type Within = <T>(
 export function sessions(options: TerraformOptions): Within {
   /** The tool's cache of providers bears only one that fills it. */
   const inits = limiter(options.environment.TF_PLUGIN_CACHE_DIR === undefined ? 16 : 1);
+  const fetched = holding(options.clock);
 
   return async ({ owner, spec }, context, job) => {
     const keys = keysOf(owner, spec.name);
@@ -72,7 +81,9 @@ export function sessions(options: TerraformOptions): Within {
     const dir = join(await realpath(options.workRoot), roomName(owner, spec.name));
     const hidden = maskFor(options.environment);
     const claim = await claimDir(dir, context);
+    const held = fetched.take(dir);
     let isSafe = false;
+    let expected: { readonly root: string; readonly plan: string } | undefined;
     try {
       // A mask of its own: not everything that stood there is a secret to what comes after.
       await salvage({ dir, claim, keys, options, context, hidden: maskFor(options.environment) });
@@ -82,18 +93,34 @@ export function sessions(options: TerraformOptions): Within {
         keys,
         mask: hidden,
         context,
-        async furnish(lock) {
+        async furnish(plan) {
           const { artifacts, allowLocalExec, backends } = options;
+          const lock = plan?.lock === undefined ? undefined : Buffer.from(plan.lock, 'base64');
           const room = await furnish({ dir, spec, keys, artifacts, allowLocalExec, backends, lock });
           for (const name of room.configuration.sensitive) hidden.add(spec.variables[name]);
           hidden.add(room.state?.secrets);
-          return furnished({ room, session, options, inits, risk: (is) => (isSafe = !is) });
+          // For a plan all is fetched anew: what lies elsewhere may be another by now.
+          const isFor = plan?.id === held?.plan && plan?.inputs === inputsOf(spec);
+          return furnished({
+            room,
+            session,
+            options,
+            inits,
+            held: isFor ? held : undefined,
+            risk: (is) => (isSafe = !is),
+          });
+        },
+        expectApply({ room: { isRemote, root } }, { id }) {
+          // What a backend was told stands in what its init leaves.
+          if (!isRemote) expected = { root, plan: id };
         },
       };
       return await job(session);
     } finally {
       // What could not be made durable is left for whoever comes next.
-      await (isSafe ? claim.clear() : claim.leave());
+      if (!isSafe) await claim.leave();
+      else if (expected) await fetched.hold(claim, { dir, ...expected }).catch(() => claim.clear());
+      else await claim.clear();
     }
   };
 }
@@ -182,11 +209,13 @@ interface Work {
   readonly session: Session;
   readonly options: TerraformOptions;
   readonly inits: Limiter;
+  /** What init fetched for the plan. */
+  readonly held: Held | undefined;
   /** Says whether there is something in the room that is nowhere else. */
   risk(is: boolean): void;
 }
 
-function furnished({ room, session, options, inits, risk }: Work): Furnished {
+function furnished({ room, session, options, inits, held, risk }: Work): Furnished {
   const { spec, keys, mask: hidden, context } = session;
   const { binary, environment, graceMs, artifacts, allowLocalExec } = options;
   const { dir, root } = room;
@@ -195,14 +224,15 @@ function furnished({ room, session, options, inits, risk }: Work): Furnished {
   const parallelism = `-parallelism=${spec.parallelism}`;
 
   async function init(): Promise<void> {
+    const { workspace } = spec;
+    const isFetched = (await held?.restore(root)) ?? false;
     const args = ['init', '-input=false', '-no-color', '-reconfigure'];
-    await inits.run(() => tool.run({ phase: 'init', args }));
+    if (!isFetched) await inits.run(() => tool.run({ phase: 'init', args }));
     if (!allowLocalExec) {
       await demandNoCommands(join(root, '.terraform', 'modules'));
       await demandNoExternal(root);
     }
-    const { workspace } = spec;
-    if (workspace === undefined) return;
+    if (workspace === undefined || isFetched) return;
     await tool.run({ phase: 'workspace', args: ['workspace', 'select', '-or-create=true', workspace] });
   }
 

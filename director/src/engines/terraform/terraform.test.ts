@@ -54,7 +54,6 @@ describe.skipIf(missing !== undefined)('a module', () => {
       { address: 'module.inner.terraform_data.two[0]', type: 'terraform_data', action: 'create' },
       { address: 'module.inner.terraform_data.two[1]', type: 'terraform_data', action: 'create' },
     ]);
-    expect(at.rooms()).toEqual([]);
     expect(at.recorded).toEqual([]);
 
     at.lines.length = 0;

@@ -2,8 +2,9 @@
  * The engine of Terraform modules: the tool's own plans and states behind the plan and the state of the stack.
  *
  *   plan      furnish a room → init → plan → show      kept: the plan file, and what it was made from
- *   apply     furnish a room → init → exactly that plan; where it does not fit any more, another is made and must
- *             come to the same → the state is kept after each resource → show
+ *   apply     furnish a room → init, unless what that fetched is still held (`held.ts`) → exactly that plan; where it
+ *             does not fit any more, another is made and must come to the same → the state is kept after each
+ *             resource → what it tells, from its file (`written.ts`) or, where that does not tell all, show
  *   destroy   the same with a plan to destroy
  *
  * The tool outlives its director. Who comes next on the same machine waits for it and keeps what it did; on another
@@ -34,6 +35,7 @@ import type { PlanSummary } from './plan-json.ts';
 import { type Furnished, type Session, sessions, type TerraformOptions, type Within } from './session.ts';
 import { hasUnknown, inputsOf, keysOf, type ModuleSpec, moduleSpec } from './spec.ts';
 import { readState, readStateFile } from './state-json.ts';
+import { shownOf } from './written.ts';
 
 export type { Health } from './health.ts';
 export type { TerraformOptions } from './session.ts';
@@ -107,7 +109,9 @@ async function planModule(session: Session, { artifacts }: TerraformOptions): Pr
   const made = await session.furnish(undefined);
   await made.init();
   const { summary } = await made.plan();
-  await writeJson(artifacts, keys.plan, await planToKeep(session.spec, made, summary));
+  const kept = await planToKeep(session.spec, made, summary);
+  await writeJson(artifacts, keys.plan, kept);
+  if (summary.change.action !== 'none') session.expectApply(made, kept);
   return {
     change: maskedChange(summary.change, mask),
     outputs: withoutSecrets(summary.outputs, mask),
@@ -122,13 +126,13 @@ async function planToKeep(
   { change, resources }: PlanSummary,
 ): Promise<KeptPlan> {
   const { stateDigest, isRemote } = made.room;
-  const lock = await made.lock();
+  const [lock, file] = await Promise.all([made.lock(), readFile(made.planFile)]);
   return {
     id: randomUUID(),
     inputs: inputsOf(spec),
     change,
     resources: resources.map(({ address, action }) => ({ address, action })),
-    file: (await readFile(made.planFile)).toString('base64'),
+    file: file.toString('base64'),
     ...(isRemote ? {} : { state: stateDigest ?? '' }),
     ...(lock ? { lock: lock.toString('base64') } : {}),
   };
@@ -144,10 +148,12 @@ async function applyModule(
   { artifacts }: TerraformOptions,
 ): Promise<Outcome> {
   const { spec, keys, context } = session;
-  const kept = await readKeptPlan(artifacts, keys.plan);
-  const mark = await readBegun(artifacts, keys.begun);
+  const [kept, mark] = await Promise.all([
+    readKeptPlan(artifacts, keys.plan),
+    readBegun(artifacts, keys.begun),
+  ]);
   const begun = kept && mark?.plan === kept.id ? mark : undefined;
-  const made = await session.furnish(kept?.lock === undefined ? undefined : Buffer.from(kept.lock, 'base64'));
+  const made = await session.furnish(kept);
   await made.init();
 
   const exact = kept?.file !== undefined && !begun && isExact(kept, made, spec, planned) ? kept : undefined;
@@ -222,7 +228,8 @@ async function finished(
   change: Change,
   artifacts: TerraformOptions['artifacts'],
 ): Promise<Outcome> {
-  const state = readState(await cli.show());
+  const written = await room.written();
+  const state = readState((written && shownOf(written)) ?? (await cli.show()));
   mask.add(state.secrets);
   const outputs = withoutSecrets(state.outputs, mask);
   if (room.isRemote) await writeJson(artifacts, keys.outputs, outputs);
