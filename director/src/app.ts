@@ -26,11 +26,8 @@ import { newDeployments, stacksToWake, toldToStop } from './deployments/admissio
 import { architectures } from './deployments/architectures.ts';
 import { coordinator } from './deployments/coordinator.ts';
 import { outbox, readyRow, type Speaker } from './deployments/outbox.ts';
-import { buildsDialect } from './dialects/builds/routes.ts';
-import { dharmaRoutes } from './dialects/dharma/routes.ts';
+import { dialects } from './dialects/index.ts';
 import type { EngineHealth } from './dialects/nestor/engines.ts';
-import { nestorRoutes } from './dialects/nestor/routes.ts';
-import { verificationRoutes } from './dialects/verification/routes.ts';
 import { engines } from './engines/index.ts';
 import { authenticate, callerOf } from './http/authenticate.ts';
 import { bundleRoutes } from './http/bundles.ts';
@@ -45,20 +42,15 @@ import { remembered } from './http/remembered.ts';
 import { createApp, type Readiness } from './http/server.ts';
 import { stackRoutes } from './http/stacks.ts';
 import { readFacts } from './observability/facts.ts';
-import { createLog, type Log, type LogSubject } from './observability/log.ts';
+import { createLog, type LogSubject } from './observability/log.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { countRequests, metricsDoor, metricsRoutes } from './observability/metrics-routes.ts';
 import { tracedIntake } from './observability/trace.ts';
 import { watchedStore } from './observability/watched-store.ts';
-import { type Artifacts, artifactsIn, artifactsLater } from './store/artifacts.ts';
-import { ensureFileKey } from './store/file-key.ts';
-import { firestoreStore } from './store/firestore.ts';
-import { bringToForm } from './store/form.ts';
+import { openState, persistence, START_BACKOFF } from './state.ts';
+import type { Artifacts } from './store/artifacts.ts';
 import { isGone, thisHolder } from './store/holder.ts';
-import { openKeyring } from './store/keyring.ts';
 import type { DeploymentRecord } from './store/records.ts';
-import { openSealed, sealedStore } from './store/sealed.ts';
-import { sqliteStore } from './store/sqlite.ts';
 import { mayPass, type Store } from './store/store.ts';
 import { webhookRoutes } from './webhooks/routes.ts';
 import { webhookSender } from './webhooks/sender.ts';
@@ -233,14 +225,19 @@ export async function startDirector(
     const problems = listener?.problems() ?? {};
     return { ready: Object.keys(problems).length === 0, problems };
   };
-  const translating = {
-    ...{ intake: taking, store, clock, log, scopes },
+  const spoken = dialects({
+    ...{ intake: taking, store, clock, log, scopes, listening, reads, readiness },
+    blueprints: architectures,
     project: config.project,
     region: config.region,
     timeoutSeconds: config.deploymentSeconds,
-  };
-  const building = buildsDialect(translating);
-  building.worker.start();
+    engines: {
+      terraform: {
+        capabilities: ['plan', 'apply', 'destroy', 'drift'],
+        health: remembered(HEALTH_MS, clock, () => terraformHealth(config, artifacts)),
+      },
+    },
+  });
   return {
     app: createApp({
       log,
@@ -271,20 +268,9 @@ export async function startDirector(
               }),
             ]
           : []),
-        verificationRoutes({ intake: taking, store, clock, scopes, blueprints: architectures }),
-        building.routes,
-        nestorRoutes({
-          ...translating,
-          readiness,
-          engines: {
-            terraform: {
-              capabilities: ['plan', 'apply', 'destroy', 'drift'],
-              health: remembered(HEALTH_MS, clock, () => terraformHealth(config, artifacts)),
-            },
-          },
-        }),
-        dharmaRoutes({ ...translating, listening, reads }),
+        ...spoken.routes,
       ],
+      refusals: spoken.refusals,
       push:
         config.delivery === 'push'
           ? pushRoutes({
@@ -300,7 +286,7 @@ export async function startDirector(
     async stop() {
       stopping.abort(new Error('The director stops'));
       await listener?.close();
-      await building.worker.stop();
+      await spoken.stop();
       await coordinating.leave();
       await webhooks?.stop();
       await reads.settled();
@@ -333,75 +319,11 @@ async function terraformHealth(config: Config, artifacts: Artifacts | undefined)
   return { status: 'unhealthy', message: `${health.because}; ${health.fix}` };
 }
 
-/** Tries a part of the start, `state` or `project`, until it works; rejects with what does not pass. */
-type Persist = <T>(part: string, task: () => Promise<T>, passes: (error: unknown) => boolean) => Promise<T>;
-
 /** How old the facts in the metrics may be. Milliseconds. */
 const FACTS_MS = 10_000;
 
 /** Between asking a tool to stop and ending it. Cloud Run gives ten seconds to us. Milliseconds. */
 const TOOL_GRACE_MS = 8_000;
-
-/** Longest waits between two tries, in milliseconds. A role takes minutes to be in effect, and so may a database. */
-const START_BACKOFF = { firstMs: 500, longestMs: 10_000, factor: 2 };
-
-function persistence(log: Log, onHeldUp: (problems: Readiness['problems']) => void): Persist {
-  return (part, task, passes) =>
-    retry(task, {
-      clock: systemClock,
-      random: systemRandom,
-      backoff: START_BACKOFF,
-      attempts: Number.POSITIVE_INFINITY,
-      again(error) {
-        if (!passes(error)) return false;
-        const because = error instanceof Error ? error.message : String(error);
-        log.warn('the start is held up and tried again', { part, error: because });
-        onHeldUp({ [part]: because });
-        return true;
-      },
-    });
-}
-
-/** Rejects when it is encrypted with a key that is not there or may not be used. */
-async function openState(config: Config, cloud: Cloud, persist: Persist): Promise<State> {
-  const { stateKey } = config;
-  const options = { cloud, clock: systemClock, random: systemRandom };
-  const keyring = stateKey === undefined ? undefined : openKeyring(stateKey, options);
-  const plain = await persist('state', async () => openStore(config), mayPass);
-  const store = await persist('state', () => openSealed(plain, keyring), mayPass);
-  await persist('state', () => bringToForm(store), mayPass);
-  if (keyring) return { store, artifacts: artifactsIn(store) };
-  return { store, artifacts: sealedBeside(config, plain) };
-}
-
-interface State {
-  readonly store: Store;
-  /** Undefined where nothing is there to encrypt them with. */
-  readonly artifacts: Artifacts | undefined;
-}
-
-/** Beside a file a key in a file: a copy of the one alone tells nothing of what tools left. */
-function sealedBeside({ state }: Config, store: Store): Artifacts | undefined {
-  const path = state.slice(state.indexOf(':') + 1);
-  if (!state.startsWith('sqlite:')) return undefined;
-  return artifactsLater(() => artifactsIn(sealedStore(store, ensureFileKey(`${path}.key`))));
-}
-
-function openStore(config: Config): Store {
-  const { state, project, name: root, firestoreEmulator: emulator } = config;
-  const [kind, place] = [state.slice(0, state.indexOf(':')), state.slice(state.indexOf(':') + 1)];
-  if (kind === 'sqlite' && place !== '') return sqliteStore({ path: place });
-  if (kind === 'firestore' && place !== '')
-    return firestoreStore({
-      project,
-      database: place,
-      root,
-      emulator,
-      clock: systemClock,
-      random: systemRandom,
-    });
-  throw new Error(`DIRECTOR_STATE is ${state}; it is written sqlite:<path> or firestore:<database>`);
-}
 
 /** Twelve digits. */
 async function projectNumberOf(cloud: Cloud): Promise<string> {

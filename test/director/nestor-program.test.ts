@@ -53,6 +53,24 @@ async function bring({ url }: DirectorProcess, code: string): Promise<string> {
   return digest;
 }
 
+test('who is refused before a route is reached hears it in the words of the dialect (NX9)', async () => {
+  const director = await start('refusing');
+  const asked = (path: string) =>
+    fetch(director.url + path, { headers: { origin: 'https://elsewhere.example' } });
+  const [own, theirs, builds, native] = await Promise.all(
+    ['/api/v1/deployments', '/api/deployments', '/api/builds', '/v1/deployments'].map(asked),
+  );
+  expect([own, theirs, builds, native].map((answer) => answer?.status)).toEqual([403, 403, 403, 403]);
+  const message = 'This director takes nothing from pages of others.';
+  const trace_id = expect.stringMatching(/^[0-9a-f]{32}$/);
+  expect(await own?.json()).toEqual({
+    error: { code: 'FORBIDDEN', message, service: 'orchestrator', details: {}, trace_id },
+  });
+  for (const answer of [theirs, builds]) expect(await answer?.json()).toEqual({ error: message });
+  expect(await native?.json()).toMatchObject({ title: 'Forbidden', detail: message });
+  await director.stop();
+});
+
 const resource = (name: string, digest: string, more: object = {}): object => ({
   ...{ name, engine: 'terraform', config: { source: { digest } } },
   ...more,

@@ -17,9 +17,9 @@ export function traceIn(request: Request): { readonly traceparent?: string } {
   return traceparent === undefined ? {} : { traceparent };
 }
 
-/** The traceparent. */
-export function traceOfRequest({ res }: Request): string {
-  return String(res?.locals.traceparent ?? '');
+/** The traceparent; of a request that was refused before it was traced, what it would have been. */
+export function traceOfRequest(request: Request): string {
+  return String(request.res?.locals.traceparent ?? traceparentFor(request.get('traceparent')));
 }
 
 export function traceIdOf(traceparent: string): string {

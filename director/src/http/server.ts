@@ -1,5 +1,5 @@
 /** The director's HTTP side, put together. */
-import express, { type Express, type RequestHandler, type Router } from 'express';
+import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Router } from 'express';
 import type { Log } from '../observability/log.ts';
 import { limitBody, MOST_BODY_BYTES, securityHeaders } from './limits.ts';
 import { Problem, problemHandler } from './problem.ts';
@@ -23,12 +23,25 @@ export interface ServerOptions {
   readonly limit: RequestHandler;
   /** For those whom `authenticate` lets in. */
   readonly routes: readonly Router[];
+  /** How refusals are told below other paths, also those that come before a route is reached; the deepest paths first. */
+  readonly refusals?: readonly { readonly path: string; readonly handler: ErrorRequestHandler }[];
   /** Only where commands are pushed; it has an authentication of its own. */
   readonly push: Router | undefined;
 }
 
 export function createApp(options: ServerOptions): Express {
-  const { log, onRequest, version, isEncrypted, readiness, authenticate, limit, routes, push } = options;
+  const {
+    log,
+    onRequest,
+    version,
+    isEncrypted,
+    readiness,
+    authenticate,
+    limit,
+    routes,
+    refusals = [],
+    push,
+  } = options;
   const app = express();
   app.disable('x-powered-by');
   if (onRequest) app.use(onRequest);
@@ -49,6 +62,7 @@ export function createApp(options: ServerOptions): Express {
   app.use(({ path }) => {
     throw new Problem(404, 'Not found', `There is no ${path}`);
   });
+  for (const { path, handler } of refusals) app.use(path, handler);
   app.use(problemHandler(log));
   return app;
 }

@@ -2,6 +2,7 @@
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { Problem } from '../../http/problem.ts';
 import type { Log } from '../../observability/log.ts';
+import { StoreFailure } from '../../store/store.ts';
 import { BadJson } from '../json-body.ts';
 import { NotPossible } from './builds.ts';
 
@@ -23,10 +24,13 @@ export function failed(log: Log): ErrorRequestHandler {
   return (error, _request, response, next) => {
     if (response.headersSent) return next(error);
     const status = statusOfError(error);
-    if (status < 500)
-      return response.status(status).json({ error: error instanceof Error ? error.message : 'Bad request' });
+    if (status < 500 || error instanceof Problem)
+      return response
+        .status(status)
+        .set(error instanceof Problem ? error.headers : {})
+        .json({ error: error instanceof Error ? error.message : 'Bad request' });
     log.error('a request failed', { error: error instanceof Error ? (error.stack ?? '') : String(error) });
-    return response.status(500).json({ error: 'Internal server error' });
+    return response.status(status).json({ error: messageOf(status) });
   };
 }
 
@@ -34,6 +38,11 @@ function statusOfError(error: unknown): number {
   if (error instanceof Refused || error instanceof Problem) return error.status;
   if (error instanceof BadJson) return 400;
   if (error instanceof NotPossible) return 409;
+  if (error instanceof StoreFailure) return 503;
   const status = Number(Object(error).status);
   return status >= 400 && status < 500 ? status : 500;
+}
+
+function messageOf(status: number): string {
+  return status === 503 ? 'The state cannot be read or written just now' : 'Internal server error';
 }

@@ -5,7 +5,6 @@ import { statesOf } from '../../deployments/conclusion.ts';
 import { readValue } from '../../deployments/reading.ts';
 import { isRestorable, pastOf } from '../../deployments/rollback.ts';
 import { whoCalls } from '../../http/authenticate.ts';
-import { type Scopes, visible } from '../../http/demand.ts';
 import { queryOf } from '../../http/query.ts';
 import { demandPermitted, type Permission } from '../../http/roles.ts';
 import { listAll } from '../../store/list-all.ts';
@@ -19,25 +18,15 @@ import {
   type VersionRecord,
 } from '../../store/records.ts';
 import type { Store } from '../../store/store.ts';
+import { type Known, newestKnown, type Reach } from '../known.ts';
 import { Refused } from './refused.ts';
 import { statusesOf } from './resources.ts';
 import { type Around, aboutOf, deploymentOf, type Snapshot, statusOf } from './views.ts';
 
 /** Joins what was started here, so that it can be listed. */
 export const STARTED = 'api';
-const READ = 100;
 const MOST = 500;
 const LIMIT = 10;
-
-interface Reach {
-  readonly store: Store;
-  readonly scopes: Scopes;
-}
-
-export interface Known {
-  readonly command: CommandRecord;
-  readonly record: DeploymentRecord;
-}
 
 /** Throws Refused 404. */
 export async function demandKnown(
@@ -70,29 +59,15 @@ export function limitOf(request: Request): number {
   return limit;
 }
 
-/** Newest first: their ids are in the order of time. */
-export async function listed(request: Request, { store, scopes }: Reach): Promise<Known[]> {
-  const limit = limitOf(request);
-  const caller = whoCalls(request);
-  const fits = filterOf(request);
-  const found: Known[] = [];
-  for (let after: string | undefined; ; ) {
-    const rows = await store.list<CommandRecord>({
-      collection: 'commands',
-      where: { field: 'correlationId', is: STARTED },
-      order: 'descending',
-      limit: READ,
-      ...(after === undefined ? {} : { after }),
-    });
-    for (const { value } of rows) {
-      const known = await knownOf(value, store);
-      if (known && fits(known) && (await visible(caller, [known.record], scopes)).length > 0)
-        found.push(known);
-      if (found.length === limit) return found;
-    }
-    if (rows.length < READ) return found;
-    after = rows.at(-1)?.id;
-  }
+/** Newest first. */
+export async function listed(request: Request, reach: Reach): Promise<Known[]> {
+  const question = {
+    correlationId: STARTED,
+    caller: whoCalls(request),
+    knownOf: (command: CommandRecord) => knownOf(command, reach.store),
+    fits: filterOf(request),
+  };
+  return newestKnown(question, undefined, limitOf(request), reach);
 }
 
 function filterOf(request: Request): (known: Known) => boolean {

@@ -2,6 +2,7 @@
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { Problem } from '../../http/problem.ts';
 import type { Log } from '../../observability/log.ts';
+import { StoreFailure } from '../../store/store.ts';
 import { Wrong } from './request.ts';
 
 /** A refusal in the form of this dialect. */
@@ -31,7 +32,7 @@ export function failed(log: Log): ErrorRequestHandler {
         .set(headersOf(error))
         .json({ error: error instanceof Error ? error.message : 'Bad request' });
     log.error('a request failed', { error: error instanceof Error ? (error.stack ?? '') : String(error) });
-    return response.status(500).json({ error: 'Internal server error' });
+    return response.status(status).json({ error: messageOf(status) });
   };
 }
 
@@ -42,6 +43,11 @@ function headersOf(error: unknown): Problem['headers'] {
 function statusOfError(error: unknown): number {
   if (error instanceof Refused || error instanceof Problem) return error.status;
   if (error instanceof Wrong) return 400;
+  if (error instanceof StoreFailure) return 503;
   const status = Number(Object(error).status);
   return status >= 400 && status < 500 ? status : 500;
+}
+
+function messageOf(status: number): string {
+  return status === 503 ? 'The state cannot be read or written just now' : 'Internal server error';
 }

@@ -18,6 +18,7 @@ import type { Log } from '../../observability/log.ts';
 import { listAll } from '../../store/list-all.ts';
 import { type DeploymentRecord, isEnded, type VersionRecord } from '../../store/records.ts';
 import type { Store } from '../../store/store.ts';
+import type { Known } from '../known.ts';
 import { traceIn } from '../trace.ts';
 import { uuidOfTime } from '../uuid.ts';
 import {
@@ -25,7 +26,6 @@ import {
   currentOf,
   demandKnown,
   journalOf,
-  type Known,
   limitOf,
   listed,
   STARTED,

@@ -3,7 +3,6 @@ import type { Request } from 'express';
 import { readValue, surroundingsOf } from '../../deployments/reading.ts';
 import { briefOf } from '../../deployments/views.ts';
 import { whoCalls } from '../../http/authenticate.ts';
-import { type Scopes, visible } from '../../http/demand.ts';
 import { queryOf } from '../../http/query.ts';
 import { demandPermitted } from '../../http/roles.ts';
 import { listAll } from '../../store/list-all.ts';
@@ -16,7 +15,8 @@ import {
 } from '../../store/records.ts';
 import type { Store } from '../../store/store.ts';
 import { canonicalEnvironment } from '../environment.ts';
-import { aboutOf, commandIdOf, idOf } from './document.ts';
+import { type Known, newestKnown, placeOf, type Reach } from '../known.ts';
+import { aboutOf, commandIdOf } from './document.ts';
 import { Refused } from './refused.ts';
 import { ID } from './request.ts';
 import { STATUSES, standingOf, type Told } from './views.ts';
@@ -26,18 +26,8 @@ export const ASKED = 'api-v1';
 const LIMIT = 20;
 const MOST = 100;
 
-export interface Known {
-  readonly command: CommandRecord;
-  readonly record: DeploymentRecord;
-}
-
-export interface ReadingContext {
-  readonly store: Store;
-  readonly scopes: Scopes;
-}
-
 /** Throws Refused 404, and a Problem 403 where the caller may not see it. */
-export async function demandKnown(request: Request, { store, scopes }: ReadingContext): Promise<Known> {
+export async function demandKnown(request: Request, { store, scopes }: Reach): Promise<Known> {
   const id = String(request.params.id);
   const known = await knownAs(id, store);
   if (!known)
@@ -75,40 +65,21 @@ export interface Page {
 }
 
 /** Newest first. */
-export async function listed(request: Request, { store, scopes }: ReadingContext): Promise<Page> {
+export async function listed(request: Request, reach: Reach): Promise<Page> {
   const limit = limitOf(request);
-  const fits = filterOf(request);
-  const after = placeOf(request);
-  const rows = await listAll<CommandRecord>(store, {
-    collection: 'commands',
-    where: { field: 'correlationId', is: ASKED },
-  });
-  const commands = rows
-    .map(({ value }) => value)
-    .filter((command) => after === undefined || placeIn(command) < after)
-    .sort((a, b) => (placeIn(a) < placeIn(b) ? 1 : -1));
-  const found: Known[] = [];
-  for (const command of commands) {
-    const known = await knownOf(command, store);
-    if (!known || !fits(known)) continue;
-    if ((await visible(whoCalls(request), [known.record], scopes)).length === 0) continue;
-    const last = found.at(-1);
-    if (found.length === limit && last) return { found, next: tokenOf(last.command) };
-    found.push(known);
-  }
-  return { found, next: undefined };
+  const question = {
+    correlationId: ASKED,
+    caller: whoCalls(request),
+    knownOf: (command: CommandRecord) => knownOf(command, reach.store),
+    fits: filterOf(request),
+  };
+  const found = await newestKnown(question, placeIn(request), limit + 1, reach);
+  const page = found.slice(0, limit);
+  const last = found.length > limit ? page.at(-1) : undefined;
+  return { found: page, next: last && Buffer.from(placeOf(last.command)).toString('base64url') };
 }
 
-/** Their ids are not in the order of time. */
-function placeIn(command: CommandRecord): string {
-  return `${command.receivedAt} ${idOf(command)}`;
-}
-
-function tokenOf(command: CommandRecord): string {
-  return Buffer.from(placeIn(command)).toString('base64url');
-}
-
-function placeOf(request: Request): string | undefined {
+function placeIn(request: Request): string | undefined {
   const token = queryOf(request, 'pageToken') ?? queryOf(request, 'page_token');
   return token === undefined ? undefined : Buffer.from(token, 'base64url').toString();
 }

@@ -49,16 +49,23 @@ export function failed(log: Log): ErrorRequestHandler {
     if (refused.code === 'INTERNAL_ERROR' || refused.code === 'STORAGE_FAILURE')
       log.error('a request failed', { error: error instanceof Error ? (error.stack ?? '') : String(error) });
     const { status, code, message, details } = refused;
-    return response.status(status).json({
-      error: {
-        code,
-        message,
-        service: 'orchestrator',
-        details,
-        trace_id: traceIdOf(traceOfRequest(request)),
-      },
-    });
+    return response
+      .status(status)
+      .set(headersOf(error))
+      .json({
+        error: {
+          code,
+          message,
+          service: 'orchestrator',
+          details,
+          trace_id: traceIdOf(traceOfRequest(request)),
+        },
+      });
   };
+}
+
+function headersOf(error: unknown): Problem['headers'] {
+  return error instanceof Problem ? error.headers : {};
 }
 
 function refusalOf(error: unknown): Refused {

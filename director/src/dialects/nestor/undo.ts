@@ -5,8 +5,9 @@ import { readValue } from '../../deployments/reading.ts';
 import { queryOf } from '../../http/query.ts';
 import { type DeploymentRecord, isEnded, keys, type StackRecord } from '../../store/records.ts';
 import type { Store } from '../../store/store.ts';
+import type { Known } from '../known.ts';
 import { aboutOf, idOf } from './document.ts';
-import { type Known, knownAs } from './reading.ts';
+import { knownAs } from './reading.ts';
 import { Refused } from './refused.ts';
 import { demandTaken, type SendingContext, send } from './sending.ts';
 
