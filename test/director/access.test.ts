@@ -16,7 +16,7 @@ import {
   scopesIn,
   visible,
 } from '@service-director/director/http/demand.ts';
-import { limitDepth, limitRate, MOST_DEPTH } from '@service-director/director/http/limits.ts';
+import { limitDepth, limitRate } from '@service-director/director/http/limits.ts';
 import { Problem } from '@service-director/director/http/problem.ts';
 import { createApp, type ServerOptions } from '@service-director/director/http/server.ts';
 import type { Log } from '@service-director/director/observability/log.ts';
@@ -27,6 +27,7 @@ import { type RunningCloud, startLocalCloud } from '@service-director/localcloud
 import { isCommandType } from '@service-director/shared/contract/command.ts';
 import { infrastructureUnits } from '@service-director/shared/engine/infrastructure.ts';
 import { systemClock, timestamp } from '@service-director/shared/kit/clock.ts';
+import { MOST_DEPTH } from '@service-director/shared/kit/json-depth.ts';
 import { AccessRule, Architecture } from '@service-director/shared/model/architecture.ts';
 import { check } from '@service-director/shared/model/check.ts';
 import { hydrate } from '@service-director/shared/model/hydrate.ts';

@@ -278,13 +278,15 @@ describe('whoever has too small a role', () => {
     const lock = { operation: 'apply', who: 'user@example.com' };
     try {
       at.as(caller('viewer'));
-      expect((await client.curl(path)).status).toBe(200);
+      const shown = await client.curl(path);
+      expect([shown.status, shown.body.state, shown.body.outputs]).toEqual([200, undefined, undefined]);
       expect((await client.curl(`${path}/state`)).status).toBe(403);
       expect((await client.curl(`${path}/state/history`)).status).toBe(403);
       expect((await client.curl(`${path}/state/lock`, lock)).status).toBe(403);
       expect((await client.curl(`${path}/cancel`, {})).status).toBe(403);
       expect((await client.curl('/api/deployments', at.wish('guarded', at.newJob()))).status).toBe(403);
       at.as(caller('deployer'));
+      expect((await client.curl(path)).body).toMatchObject({ state: expect.anything() });
       expect((await client.curl(`${path}/state`)).status).toBe(200);
       const { body: held } = await client.curl(`${path}/state/lock`, lock);
       const force = { force: true, reason: 'in a hurry' };

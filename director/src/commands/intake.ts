@@ -10,12 +10,12 @@ import { legacyAnswer } from '@service-director/shared/contract/legacy.ts';
 import { type Incoming, readCommand, traceOf } from '@service-director/shared/contract/read-command.ts';
 import { timestamp } from '@service-director/shared/kit/clock.ts';
 import { fingerprint } from '@service-director/shared/kit/hash.ts';
+import { isDeeper, MOST_DEPTH } from '@service-director/shared/kit/json-depth.ts';
 import { never } from '@service-director/shared/kit/never.ts';
 import { admit } from '../deployments/admission.ts';
 import { outboxIds } from '../deployments/conclusion.ts';
 import type { DecisionContext } from '../deployments/decisions.ts';
 import { answerRows, deadLetterRow, type Outbox } from '../deployments/outbox.ts';
-import { isDeeper } from '../http/limits.ts';
 import {
   type Admission,
   beginInbox,
@@ -159,7 +159,7 @@ export function intake(options: IntakeOptions): Intake {
 
   return {
     async receive(incoming) {
-      const isDeep = isDeeper(incoming.body, DEEPEST_COMMAND);
+      const isDeep = isDeeper(incoming.body, MOST_DEPTH);
       // Without its body it is still known who sent it, and under which id; and nothing goes down into it.
       const reading = readCommand(isDeep ? { ...incoming, body: '' } : incoming);
       if (reading.ok) return accept(reading.command, reading.content, incoming.body);
@@ -190,10 +190,8 @@ function refusalOf(command: Command, raw: string, error: string, fix: string): R
   return { ...command, about: command.id, error, fix, raw, ...legacy };
 }
 
-/** Lists and objects in each other, as over HTTP: nothing that means anything is deeper. */
-const DEEPEST_COMMAND = 100;
 const TOO_DEEP = {
-  error: `The command is nested deeper than ${DEEPEST_COMMAND} levels`,
+  error: `The command is nested deeper than ${MOST_DEPTH} levels`,
   fix: 'send it flatter',
 };
 

@@ -1,5 +1,5 @@
 /** JSON of a body that came as text: clients of the dialects do not always say that it is JSON. */
-import { isDeeper, MOST_DEPTH } from '../http/limits.ts';
+import { isDeeper, MOST_DEPTH } from '@service-director/shared/kit/json-depth.ts';
 
 /** The body is not JSON, or deeper than anything that is asked for. */
 export class BadJson extends Error {}

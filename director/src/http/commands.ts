@@ -4,6 +4,7 @@ import { isCommandType } from '@service-director/shared/contract/command.ts';
 import type { Incoming } from '@service-director/shared/contract/read-command.ts';
 import type { CommandBrief, CommandDetail } from '@service-director/shared/contract/rest/schemas.ts';
 import { type Clock, timestamp } from '@service-director/shared/kit/clock.ts';
+import { MOST_DEPTH } from '@service-director/shared/kit/json-depth.ts';
 import { Router, text } from 'express';
 import type { Intake } from '../commands/intake.ts';
 import { journalOf, readValue } from '../deployments/reading.ts';
@@ -12,7 +13,7 @@ import { type CommandRecord, type DeploymentRecord, keys } from '../store/record
 import { type Store, timedPlace } from '../store/store.ts';
 import { callerOf, whoCalls } from './authenticate.ts';
 import { demand, demandIncoming, maySeeCommand, type Scopes } from './demand.ts';
-import { limitDepth, MOST_DEPTH } from './limits.ts';
+import { limitDepth } from './limits.ts';
 import { NEWEST_FIRST } from './listing.ts';
 import { Problem } from './problem.ts';
 import { queryOf } from './query.ts';

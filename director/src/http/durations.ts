@@ -1,12 +1,11 @@
 /** How long deployments took, by how many resources they changed. */
 import { type Durations, SIZES } from '@service-director/shared/contract/rest/director.ts';
 import type { PlannedUnit } from '@service-director/shared/engine/plan.ts';
+import { type Size, sizeOf } from '../deployments/sizes.ts';
 import type { DeploymentRecord } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
 import { placeOf } from './deployments.ts';
 import { behind, NEWEST_FIRST } from './listing.ts';
-
-type Size = (typeof SIZES)[number];
 
 /** How far back is looked. */
 const LOOKED_AT = 1_000;
@@ -20,19 +19,16 @@ export async function durationsOf(
   const where = { field: 'status', is: 'succeeded' };
   const query = { collection: 'deployments', where, ...NEWEST_FIRST } as const;
   for (const record of await behind({ query, keep, placeOf }, undefined, LOOKED_AT, store)) {
-    const [size, took] = [sizeOf(record), secondsOf(record)];
+    const [size, took] = [changeSize(record), secondsOf(record)];
     if (size !== undefined && took !== undefined) seconds.get(size)?.push(took);
   }
   return { sizes: SIZES.map((size) => ({ resources: size, ...summaryOf(seconds.get(size) ?? []) })) };
 }
 
 /** Undefined for one that changed nothing. */
-function sizeOf({ dryRun, plan }: DeploymentRecord): Size | undefined {
+function changeSize({ dryRun, plan }: DeploymentRecord): Size | undefined {
   const count = (plan?.units ?? []).reduce((sum, unit) => sum + changesIn(unit), 0);
-  if (dryRun || count === 0) return undefined;
-  if (count <= 5) return '1-5';
-  if (count <= 20) return '6-20';
-  return count <= 50 ? '21-50' : '51+';
+  return dryRun ? undefined : sizeOf(count);
 }
 
 function changesIn({ change, kept, resources = [] }: PlannedUnit): number {

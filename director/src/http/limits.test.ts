@@ -1,19 +1,12 @@
 import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import type { Clock } from '@service-director/shared/kit/clock.ts';
+import { isDeeper } from '@service-director/shared/kit/json-depth.ts';
 import express, { type Express, json, type RequestHandler, text } from 'express';
 import { afterEach, expect, test } from 'vitest';
 import type { Log } from '../observability/log.ts';
 import { StoreFailure } from '../store/store.ts';
-import {
-  isDeeper,
-  limitBody,
-  limitDepth,
-  limitRate,
-  pageHeaders,
-  SERVER_LIMITS,
-  securityHeaders,
-} from './limits.ts';
+import { limitBody, limitDepth, limitRate, pageHeaders, SERVER_LIMITS, securityHeaders } from './limits.ts';
 import { problemHandler } from './problem.ts';
 
 const servers: Server[] = [];

@@ -1,6 +1,7 @@
 /** How much, how fast and how long anybody may ask, and what every answer says to browsers. */
 import type { ServerOptions } from 'node:http';
 import type { Clock } from '@service-director/shared/kit/clock.ts';
+import { isDeeper } from '@service-director/shared/kit/json-depth.ts';
 import type { Request, RequestHandler } from 'express';
 import { Problem } from './problem.ts';
 
@@ -30,9 +31,6 @@ export function limitBody(most: number): RequestHandler {
   };
 }
 
-/** Of anything that is sent to us, a schema included, how deep lists and objects may lie in each other. */
-export const MOST_DEPTH = 64;
-
 /** Refuses JSON, still text, that lies deeper: what reads it goes down by itself, and would not come back. */
 export function limitDepth(most: number): RequestHandler {
   return (request, _response, next) => {
@@ -40,24 +38,6 @@ export function limitDepth(most: number): RequestHandler {
       throw new Problem(400, 'Too deep', `The body lies more than ${most} levels deep.`, 'send it flatter');
     next();
   };
-}
-
-/** Brackets in texts do not count; what is no JSON at all is for others to refuse. */
-export function isDeeper(json: string, most: number): boolean {
-  let depth = 0;
-  let isText = false;
-  for (let at = 0; at < json.length; at++) {
-    const char = json[at];
-    if (isText) {
-      if (char === '\\') at++;
-      else if (char === '"') isText = false;
-    } else if (char === '"') isText = true;
-    else if (char === '[' || char === '{') {
-      depth++;
-      if (depth > most) return true;
-    } else if (char === ']' || char === '}') depth--;
-  }
-  return false;
 }
 
 export interface RateOptions {

@@ -26,7 +26,7 @@ export async function behind<T>(
   const found: T[] = [];
   let after = place;
   // The first look is for as many as are asked for; where few of those are meant, the next ones are for more.
-  for (let limit = count; ; limit = Math.min(MOST_READ, 2 * limit)) {
+  for (let limit = Math.min(MOST_READ, count); ; limit = Math.min(MOST_READ, 2 * limit)) {
     const rows = await store.list<T>({ ...query, limit, ...(after === undefined ? {} : { after }) });
     const records = rows.map(({ value }) => value);
     found.push(...(await keep(records)));

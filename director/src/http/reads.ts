@@ -26,6 +26,8 @@ export interface ReadsContext {
 const QUIET_MS = 60_000;
 /** So many reads are remembered; more are noted more often than they need be. */
 const MOST_REMEMBERED = 10_000;
+/** So many may wait to be written; what comes while they do is told as trouble. */
+const MOST_WAITING = 1_000;
 /** Other directors write the same trail. */
 const BACKOFF = { firstMs: 20, longestMs: 500, factor: 2 };
 const ATTEMPTS = 20;
@@ -34,6 +36,7 @@ export function readsOf({ store, clock, random, onTrouble }: ReadsContext): Read
   /** When each was noted last, the oldest first. */
   const noted = new Map<string, number>();
   let writing: Promise<void> = Promise.resolve();
+  let waiting = 0;
 
   function isNew(key: string): boolean {
     const now = clock.now();
@@ -59,13 +62,22 @@ export function readsOf({ store, clock, random, onTrouble }: ReadsContext): Read
       const key = JSON.stringify([stack, by, what]);
       if (!isNew(key)) return;
       const at = timestamp(clock.now());
+      if (waiting >= MOST_WAITING) {
+        onTrouble(new Error('Too many reads wait to be noted'), `the trail of reads of ${stack}`);
+        return;
+      }
+      waiting++;
       // One after the other: two that write one trail at once would only be in each other's way.
-      writing = writing.then(() =>
-        write(stack, by, what, at).catch((error) => {
-          noted.delete(key);
-          onTrouble(error, `the trail of reads of ${stack}`);
-        }),
-      );
+      writing = writing
+        .then(() =>
+          write(stack, by, what, at).catch((error) => {
+            noted.delete(key);
+            onTrouble(error, `the trail of reads of ${stack}`);
+          }),
+        )
+        .then(() => {
+          waiting--;
+        });
     },
     settled: () => writing,
   };

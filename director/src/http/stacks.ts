@@ -24,6 +24,7 @@ import { demand, type Scopes, visible } from './demand.ts';
 import { Problem } from './problem.ts';
 import { limitOf } from './query.ts';
 import type { Reads } from './reads.ts';
+import type { Caller } from './roles.ts';
 
 const VERSIONS = 10;
 const MOST_VERSIONS = 1_000;
@@ -66,21 +67,21 @@ export function stackRoutes({ store, scopes, reads }: StacksContext): Router {
   });
 
   router.get('/stacks/:scope/:dataflow', reading, async (request, response) => {
-    const record = await demandStack(ownerIn(request), store);
+    const record = await demandStack(ownerIn(request), whoCalls(request), { store, scopes });
     reads.note(request, record.stack, 'state');
     response.json(await wholeOf(record, store));
   });
 
   router.get('/stacks/:scope/:dataflow/history', reading, async (request, response) => {
     const limit = limitOf(request, VERSIONS, MOST_VERSIONS);
-    const { stack, version } = await demandStack(ownerIn(request), store);
+    const { stack, version } = await demandStack(ownerIn(request), whoCalls(request), { store, scopes });
     reads.note(request, stack, 'history');
     response.json(await historyOf(stack, version, limit, store));
   });
 
   router.get('/stacks/:scope/:dataflow/audit', reading, async (request, response) => {
     const limit = limitOf(request, AUDIT_ROWS, MOST_AUDIT_ROWS);
-    const { stack } = await demandStack(ownerIn(request), store);
+    const { stack } = await demandStack(ownerIn(request), whoCalls(request), { store, scopes });
     reads.note(request, stack, 'audit');
     response.json(await auditOf(stack, limit, store));
   });
@@ -168,23 +169,25 @@ export async function readsOfStack(stack: StackId, limit: number, store: Store):
   };
 }
 
-/** Read again when somebody added to it meanwhile: rows and head must be of one moment. */
-async function trailOf<Row>(
+/** Rows and head of one moment: what somebody added since the head was read is left out. */
+async function trailOf<Row extends { readonly sequence: number }>(
   stack: StackId,
   store: Store,
 ): Promise<{ rows: readonly Row[]; head: AuditHead | undefined }> {
-  for (;;) {
-    const head = await store.get<AuditHead>(keys.auditHead(stack));
-    const found = await listAll<Row>(store, { collection: 'audit', prefix: `${stack}/` });
-    const now = await store.get<AuditHead>(keys.auditHead(stack));
-    if (head?.version === now?.version) return { rows: found.map(({ value }) => value), head: head?.value };
-  }
+  const head = (await store.get<AuditHead>(keys.auditHead(stack)))?.value;
+  const found = await listAll<Row>(store, { collection: 'audit', prefix: `${stack}/` });
+  const rows = found.map(({ value }) => value);
+  return { rows: rows.filter(({ sequence }) => sequence <= (head?.sequence ?? 0)), head };
 }
 
-/** Throws a Problem 404 that names those that there are. */
+/** How many stacks an error names. */
+const MOST_NAMED = 20;
+
+/** Throws a Problem 404 that names those that there are, as far as the caller may see them. */
 export async function demandStack(
   { scope, dataflow }: { readonly scope: string; readonly dataflow: string },
-  store: Store,
+  caller: Caller,
+  { store, scopes }: { readonly store: Store; readonly scopes: Scopes },
 ): Promise<StackRecord> {
   const name = stackOf({ scope, dataflow });
   const found =
@@ -192,11 +195,18 @@ export async function demandStack(
   // Of a name with slashes in it another part may be the scope.
   if (found?.scope === scope && found.dataflow === dataflow) return found;
   const stacks = await listAll<StackRecord>(store, { collection: 'stacks' });
-  const known = stacks.map(({ value }) => value.stack);
+  const seen = await visible(
+    caller,
+    stacks.map(({ value }) => value),
+    scopes,
+  );
+  const known = seen.slice(0, MOST_NAMED).map(({ stack }) => stack);
   throw new Problem(
     404,
     'Not found',
     `There is no stack ${name}`,
-    known.length > 0 ? `known are: ${known.join(', ')}` : 'nothing was set up here yet: run conductor up',
+    known.length > 0
+      ? `known are: ${known.join(', ')}${seen.length > known.length ? ', …' : ''}`
+      : 'nothing was set up here yet: run conductor up',
   );
 }

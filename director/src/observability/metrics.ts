@@ -9,6 +9,7 @@ import { OPERATIONS } from '@service-director/shared/contract/command.ts';
 import type { Clock } from '@service-director/shared/kit/clock.ts';
 import type { StackId } from '@service-director/shared/model/unit.ts';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { sizeOf } from '../deployments/sizes.ts';
 import type { Over } from '../protocol/run.ts';
 import {
   type CommandRecord,
@@ -209,7 +210,7 @@ function countersIn(registry: Registry): Counters {
     ended.inc({ operation, result: status });
     const { endedAt, resumedAt = startedAt } = record;
     if (resumedAt === undefined || endedAt === undefined) return;
-    duration.observe({ operation, units: sizeOf(record) }, secondsBetween(resumedAt, endedAt));
+    duration.observe({ operation, units: unitsOf(record) }, secondsBetween(resumedAt, endedAt));
   }
 
   function journalWritten(entry: JournalEntry): void {
@@ -256,12 +257,8 @@ function operationOf({ operation, dryRun }: DeploymentRecord): string {
 }
 
 /** `none` for a deployment that ended before it had a plan. */
-function sizeOf({ plan }: DeploymentRecord): string {
-  const count = plan?.units.length ?? 0;
-  if (count === 0) return 'none';
-  if (count <= 5) return '1-5';
-  if (count <= 20) return '6-20';
-  return count <= 50 ? '21-50' : '51+';
+function unitsOf({ plan }: DeploymentRecord): string {
+  return sizeOf(plan?.units.length ?? 0) ?? 'none';
 }
 
 /** When the lease began that a commit is about; milliseconds since 1970. */

@@ -60,3 +60,12 @@ test('whoever waits is given the place that they would get now', async () => {
     { id: 'shop/orders//2026-11-01T00:15:00.000Z/up-1.orders', value },
   ]);
 });
+
+test('a state of a newer release is not touched', async () => {
+  await store.commit([
+    { type: 'put', key: { collection: 'store', id: 'form' }, value: { form: 3 }, if: 'any' },
+    command('a'),
+  ]);
+  await expect(bringToForm(store)).rejects.toThrow('The state has the form 3, and this director knows 2');
+  expect(await versions()).toEqual([1]);
+});

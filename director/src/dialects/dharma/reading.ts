@@ -84,11 +84,18 @@ function filterOf(request: Request): (known: Known) => boolean {
   };
 }
 
-export async function shown({ command, record }: Known, store: Store): Promise<object> {
+/** With the state that it left, for who may read that. */
+export async function shown(
+  { command, record }: Known,
+  mayReadState: boolean,
+  store: Store,
+): Promise<object> {
   const entries = record.plan ? await journalOf(record, store) : [];
   const around = await aroundOf(record.stack, store);
   const snapshot =
-    record.version === undefined ? undefined : await snapshotOf(record.stack, record.version, around, store);
+    record.version === undefined || !mayReadState
+      ? undefined
+      : await snapshotOf(record.stack, record.version, around, store);
   return deploymentOf(command, record, snapshot, around, statusesOf(entries, record));
 }
 

@@ -14,6 +14,7 @@ import { callerOf, whoCalls } from '../../http/authenticate.ts';
 import { demandIncoming, type Scopes } from '../../http/demand.ts';
 import { EVENT_ID, JSON_TYPE, type Listening, listen, typeAsked } from '../../http/listening.ts';
 import type { Reads } from '../../http/reads.ts';
+import { permitted } from '../../http/roles.ts';
 import type { Log } from '../../observability/log.ts';
 import { listAll } from '../../store/list-all.ts';
 import { type DeploymentRecord, isEnded, type VersionRecord } from '../../store/records.ts';
@@ -93,9 +94,12 @@ export function dharmaRoutes(options: DharmaOptions): Router {
   const secondsFor = ({ timeout }: Start['options']): number =>
     timeout === undefined ? options.timeoutSeconds : Math.ceil(timeout / 1000);
 
-  /** A deployment is told with the state that it left, once it left one. */
-  function noteShown({ record }: Known, request: Request): void {
-    if (record.version !== undefined) reads.note(request, record.stack, 'state');
+  /** A deployment is told with the state that it left, once it left one, to whoever may read states. */
+  async function show(known: Known, request: Request): Promise<object> {
+    const { scope, stack, version } = known.record;
+    const mayReadState = permitted(whoCalls(request), 'read-state', await scopes.placeOf(scope));
+    if (version !== undefined && mayReadState) reads.note(request, stack, 'state');
+    return shown(known, mayReadState, store);
   }
 
   router.get('/api/health', (_request, response) => {
@@ -127,15 +131,12 @@ export function dharmaRoutes(options: DharmaOptions): Router {
 
   router.get('/api/deployments', async (request, response) => {
     const found = await listed(request, options);
-    for (const known of found) noteShown(known, request);
-    const deployments = await Promise.all(found.map((known) => shown(known, store)));
+    const deployments = await Promise.all(found.map((known) => show(known, request)));
     response.json({ deployments, count: deployments.length });
   });
 
   router.get('/api/deployments/:id', async (request, response) => {
-    const known = await demandKnown(request, options, 'read');
-    noteShown(known, request);
-    response.json(await shown(known, store));
+    response.json(await show(await demandKnown(request, options, 'read'), request));
   });
 
   router.get('/api/deployments/:id/logs', async (request, response) => {

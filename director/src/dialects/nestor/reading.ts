@@ -4,7 +4,7 @@ import { readValue, surroundingsOf } from '../../deployments/reading.ts';
 import { briefOf } from '../../deployments/views.ts';
 import { whoCalls } from '../../http/authenticate.ts';
 import { queryOf } from '../../http/query.ts';
-import { demandPermitted } from '../../http/roles.ts';
+import { demandPermitted, permitted } from '../../http/roles.ts';
 import { listAll } from '../../store/list-all.ts';
 import {
   type CommandRecord,
@@ -50,12 +50,18 @@ async function knownOf(command: CommandRecord, store: Store): Promise<Known | un
   return record && { command, record };
 }
 
-export async function told({ command, record }: Known, store: Store): Promise<Told> {
+/** As whoever asks may know it. */
+export async function told(
+  { command, record }: Known,
+  request: Request,
+  { store, scopes }: Reach,
+): Promise<Told> {
+  const mayReadState = permitted(whoCalls(request), 'read-state', await scopes.placeOf(record.scope));
   const rows = await listAll<JournalEntry>(store, { collection: 'journal', prefix: `${record.id}/` });
   const entries = rows.map(({ value }) => value);
-  if (isEnded(record.status)) return { command, record, entries };
+  if (isEnded(record.status)) return { command, record, entries, mayReadState };
   const { waiting_for, position } = briefOf(record, await surroundingsOf(record.stack, store));
-  return { command, record, entries, waiting: { for: waiting_for, position } };
+  return { command, record, entries, mayReadState, waiting: { for: waiting_for, position } };
 }
 
 export interface Page {

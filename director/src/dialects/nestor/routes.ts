@@ -62,7 +62,7 @@ export function nestorRoutes(options: NestorOptions): Router {
     response
       .status(isNew ? 202 : 200)
       .location(`/api/v1/deployments/${wish.id}`)
-      .json(deploymentView(await told(known, store)));
+      .json(deploymentView(await told(known, request, options)));
   });
 
   router.post('/api/v1/validate-dependencies', async (request, response) => {
@@ -74,7 +74,9 @@ export function nestorRoutes(options: NestorOptions): Router {
 
   router.get('/api/v1/deployments', async (request, response) => {
     const { found, next } = await listed(request, options);
-    const deployments = await Promise.all(found.map(async (one) => deploymentView(await told(one, store))));
+    const deployments = await Promise.all(
+      found.map(async (one) => deploymentView(await told(one, request, options))),
+    );
     response.json({
       deployments,
       count: deployments.length,
@@ -83,11 +85,11 @@ export function nestorRoutes(options: NestorOptions): Router {
   });
 
   router.get('/api/v1/deployments/:id', async (request, response) => {
-    response.json(deploymentView(await told(await demandKnown(request, options), store)));
+    response.json(deploymentView(await told(await demandKnown(request, options), request, options)));
   });
 
   router.get('/api/v1/deployments/:id/status', async (request, response) => {
-    response.json(statusView(await told(await demandKnown(request, options), store)));
+    response.json(statusView(await told(await demandKnown(request, options), request, options)));
   });
 
   router.get('/api/v1/deployments/:id/graph', async (request, response) => {
@@ -96,12 +98,12 @@ export function nestorRoutes(options: NestorOptions): Router {
   });
 
   router.get('/api/v1/deployments/:id/logs', async (request, response) => {
-    const { command, entries } = await told(await demandKnown(request, options), store);
+    const { command, entries } = await told(await demandKnown(request, options), request, options);
     response.json({ id: idOf(command), logs: entries.flatMap(logLinesOf) });
   });
 
   router.get('/api/v1/deployments/:id/events', async (request, response) => {
-    const all = await told(await demandKnown(request, options), store);
+    const all = await told(await demandKnown(request, options), request, options);
     response.json({ id: idOf(all.command), events: eventsOf(all) });
   });
 
@@ -126,7 +128,7 @@ export function nestorRoutes(options: NestorOptions): Router {
     const known = await demandKnown(request, options);
     if (by !== undefined) response.location(`/api/v1/deployments/${by}`);
     response.status(202).json({
-      ...deploymentView(await told(known, store)),
+      ...deploymentView(await told(known, request, options)),
       operation: { mode, ...(by === undefined ? {} : { id: by }) },
     });
   });

@@ -80,6 +80,8 @@ export interface ResourceView {
 
 /** What is known of a deployment. */
 export interface Told {
+  /** Whether whoever asks may: outputs are told only then. */
+  readonly mayReadState: boolean;
   readonly command: CommandRecord;
   readonly record: DeploymentRecord;
   readonly entries: readonly JournalEntry[];
@@ -189,7 +191,7 @@ function overall(resources: readonly ResourceView[]): string {
   return `${Math.min(99, Math.floor(sum / Math.max(1, done.length)))}%`;
 }
 
-export function resourcesOf({ command, record, entries }: Told): ResourceView[] {
+export function resourcesOf({ command, record, entries, mayReadState }: Told): ResourceView[] {
   const { resources } = describedBy(command);
   const names = new Set(resources.map(({ name }) => name));
   const others = (record.plan?.units ?? []).flatMap(({ id, kind }): Described[] =>
@@ -198,9 +200,10 @@ export function resourcesOf({ command, record, entries }: Told): ResourceView[] 
       : [],
   );
   const byUnit = Map.groupBy(entries, (entry): string => (entry.type === 'status' ? '' : entry.unit));
-  return [...resources, ...others].map((resource) =>
-    resourceView(resource, record, byUnit.get(unitOf(resource.name)) ?? []),
-  );
+  return [...resources, ...others].map((resource) => {
+    const { outputs, ...view } = resourceView(resource, record, byUnit.get(unitOf(resource.name)) ?? []);
+    return outputs === undefined || !mayReadState ? view : { ...view, outputs };
+  });
 }
 
 function unitOf(name: string): UnitId {

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { Backends, type Placed, placedBackend, placedIn } from './backends.ts';
+import { Backends, demandNowhereElse, notePlaced, type Placed, placedBackend, placedIn } from './backends.ts';
 import { keysOf } from './spec.ts';
 import { artifactsIn, type Bench, bench, missing, newDir } from './testing.ts';
 
@@ -49,11 +49,19 @@ test('what names no place, is no backend, or brings a secret is refused', () => 
     { '*': { local: { path: 'states' } } },
     { '*': { http: { address: 'https://example.com' } } },
     { aws: { s3: { bucket: 'x', region: 'y', secret_key: 'horse' } } },
+    { aws: { s3: { bucket: 'x', region: 'y', assume_role_with_web_identity: { web_identity_token: 'h' } } } },
     { azure: { azurerm: { storage_account_name: 'x', container_name: 'y', sas_token: 'horse' } } },
     { oracle: { local: { path: '/x' } } },
   ];
   for (const one of wrong) expect(Backends.safeParse(one).success, JSON.stringify(one)).toBe(false);
   expect(Backends.parse(ALL)).toEqual(ALL);
+  const harmless = {
+    skip_credentials_validation: true,
+    shared_credentials_files: ['x'],
+    kms_encryption_key: 'k',
+  };
+  const bold = { gcp: { gcs: { bucket: 'x', ...harmless } } };
+  expect(Backends.parse(bold)).toEqual(bold);
 });
 
 describe('which one it is', () => {
@@ -68,7 +76,8 @@ describe('which one it is', () => {
     const bundle = join(dir, `bundle-${++files}`);
     mkdirSync(join(bundle, 'inner'), { recursive: true });
     writeFileSync(join(bundle, 'inner', name), code);
-    return { artifacts, placed: () => placedBackend(bundle, keys, ALL, artifacts) };
+    const placed = () => placedBackend(bundle, keys, ALL, artifacts);
+    return { artifacts, placed };
   }
 
   const typeOf = (placed: Placed | undefined): string | undefined => placed && Object.keys(placed)[0];
@@ -88,10 +97,15 @@ describe('which one it is', () => {
   test('stays, whatever the code becomes; and a state that the director has stays with it', async () => {
     const first = of('main.tf', 'resource "aws_s3_bucket" "a" {\n}\n');
     const placed = await first.placed();
+    if (!placed) throw new Error('There is none');
+    await notePlaced(placed, keys, first.artifacts);
     expect(await of('main.tf', 'resource "google_x" "b" {\n}\n', first.artifacts).placed()).toEqual(placed);
     const kept = of('main.tf', 'resource "aws_s3_bucket" "a" {\n}\n');
+    await demandNowhereElse(keys, kept.artifacts);
     await kept.artifacts.write(keys.state, Buffer.from('{}'));
     expect(await kept.placed()).toBeUndefined();
+    await expect(demandNowhereElse(keys, kept.artifacts)).rejects.toThrow('lies with the director');
+    await expect(demandNowhereElse(keys, first.artifacts)).rejects.toThrow('where TERRAFORM_BACKENDS put it');
   });
 });
 

@@ -2,39 +2,36 @@
  * Where the states of modules are kept that declare no place themselves, when that is not to be the director: a backend
  * of the tool's for each cloud, told from outside.
  *
- * Which one a module has is decided when it is planned first, and noted: other settings later, or other code, do not
- * move its state, for what is not found where it is looked for would be made again. What the director keeps stays here.
+ * Which one a module has is noted when it is applied first: other settings later, or other code, do not move its state,
+ * for what is not found where it is looked for would be made again. What the director keeps stays here.
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { join, posix } from 'node:path';
+import { CloudError } from '@service-director/shared/cloud/error.ts';
 import { z } from 'zod';
 import type { Artifacts } from '../../store/artifacts.ts';
 import { blocksOf } from './hcl.ts';
 import type { Keys } from './spec.ts';
+import { readStateFile } from './state-json.ts';
 
-/** These belong into the environment, which nobody writes into a file. */
-const SECRETS: ReadonlySet<string> = new Set([
-  'access_key',
-  'access_token',
-  'client_certificate_password',
-  'client_secret',
-  'credentials',
-  'encryption_key',
-  'oidc_token',
-  'password',
-  'sas_token',
-  'secret_key',
-  'sse_customer_key',
-  'token',
-]);
+/** What is called so belongs into the environment, which nobody writes into a file; where a file is named it may stand. */
+const SECRET =
+  /secret|token|password|credential|certificate|access_key|customer_key|(?<!kms_)encryption_key|sas_|private/i;
+const OF_A_FILE = /_(file|files|path)$/i;
+
+function secretsIn(settings: object): string[] {
+  return Object.entries(settings).flatMap(([name, value]) => {
+    if (typeof value === 'string' && SECRET.test(name) && !OF_A_FILE.test(name)) return [name];
+    return typeof value === 'object' && value !== null ? secretsIn(value) : [];
+  });
+}
 
 const Settings = z.record(z.string(), z.json()).superRefine((settings, context) => {
-  for (const name of Object.keys(settings))
-    if (SECRETS.has(name))
-      context.addIssue({
-        code: 'custom',
-        message: `${name} is a secret: give it to the director's environment`,
-      });
+  for (const name of secretsIn(settings))
+    context.addIssue({
+      code: 'custom',
+      message: `${name} is a secret: give it to the director's environment`,
+    });
 });
 const Text = z.string().min(1);
 
@@ -85,9 +82,23 @@ export async function placedBackend(
   if (!backends || (await artifacts.read(keys.state))) return undefined;
   const backend = backends[await cloudOf(bundle)] ?? backends['*'];
   if (!backend) return undefined;
-  const placed = placedIn(backend, posix.dirname(keys.state));
+  return placedIn(backend, posix.dirname(keys.state));
+}
+
+/** From now on its state is looked for there, whatever is set. */
+export async function notePlaced(placed: Placed, keys: Keys, artifacts: Artifacts): Promise<void> {
   await artifacts.write(keys.backend, Buffer.from(JSON.stringify(placed)));
-  return placed;
+}
+
+/** Throws a CloudError for code that declares a backend where we have put its state: there it would not be found. */
+export async function demandNowhereElse(keys: Keys, artifacts: Artifacts): Promise<void> {
+  const [noted, state] = await Promise.all([artifacts.read(keys.backend), artifacts.read(keys.state)]);
+  const isOurs = state !== undefined && !readStateFile(state)?.isEmpty;
+  if (!noted && !isOurs) return;
+  const place = noted ? 'where TERRAFORM_BACKENDS put it' : 'with the director';
+  throw new CloudError('refused', `The code declares a backend, and the state of the module lies ${place}`, {
+    fix: 'leave the backend out of the code; or tear the module down first, and set it up with the backend',
+  });
 }
 
 /** `place` is the module's own, below what is set for all. */

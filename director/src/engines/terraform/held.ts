@@ -15,6 +15,8 @@ const FETCHED = '.terraform';
 
 /** Long enough for an apply that needs nobody's word; an approval takes longer. Milliseconds. */
 const HELD_MS = 30_000;
+/** Providers take hundreds of megabytes: of more than so many the oldest goes. */
+const MOST_HELD = 8;
 
 export interface Held {
   /** The one that it was fetched for. */
@@ -78,6 +80,11 @@ export function holding(clock: Clock): Holding {
         stop: clock.after(HELD_MS, () => void end(dir, entry).catch(() => {})),
       };
       entries.set(dir, entry);
+      const [oldest] = entries;
+      if (entries.size > MOST_HELD && oldest) {
+        oldest[1].stop();
+        void end(...oldest).catch(() => {});
+      }
       await claim.leave();
     },
   };

@@ -17,7 +17,7 @@ import { z } from 'zod';
 import { BadBundle } from '../../bundles/bad-bundle.ts';
 import { unpack } from '../../bundles/unpack.ts';
 import type { Artifacts } from '../../store/artifacts.ts';
-import { type Backends, type Placed, placedBackend } from './backends.ts';
+import { type Backends, demandNowhereElse, type Placed, placedBackend } from './backends.ts';
 import { type Configuration, readConfiguration } from './configuration.ts';
 import { demandNoCommands, demandNoPrograms } from './policy.ts';
 import { bundleKey, hasUnknown, type Keys, type ModuleSpec } from './spec.ts';
@@ -39,6 +39,8 @@ export interface Room {
   readonly configuration: Configuration;
   /** Whether the module keeps its state in a place of its own. */
   readonly isRemote: boolean;
+  /** The backend that it was given. */
+  readonly placed: Placed | undefined;
   /** The state that was put into it, and its digest. */
   readonly state: KeptState | undefined;
   readonly stateDigest: string | undefined;
@@ -78,6 +80,7 @@ export async function furnish(furnishing: Furnishing): Promise<Room> {
   await writeVariables(root, spec);
   if (lock) await writeFile(join(root, LOCK), lock);
   const isDeclared = configuration.backend !== undefined && configuration.backend !== 'local';
+  if (isDeclared) await demandNowhereElse(keys, artifacts);
   const placed = isDeclared ? undefined : await placedBackend(places(dir).bundle, keys, backends, artifacts);
   if (placed) {
     await demandOwnState(join(root, 'terraform.tfstate'));
@@ -90,6 +93,7 @@ export async function furnish(furnishing: Furnishing): Promise<Room> {
       root,
       configuration,
       isRemote,
+      placed,
       state: undefined,
       stateDigest: undefined,
       checkpoint: async () => {},
@@ -111,6 +115,7 @@ export async function furnish(furnishing: Furnishing): Promise<Room> {
     root,
     configuration,
     isRemote,
+    placed,
     state,
     stateDigest: bytes && sha256(bytes),
     checkpoint: keeper,
@@ -181,7 +186,7 @@ async function demandOwnState(file: string): Promise<void> {
 }
 
 async function overrideBackend(root: string, backend: Placed): Promise<void> {
-  await writeFile(join(root, OVERRIDE), JSON.stringify({ terraform: { backend } }));
+  await writeFile(join(root, OVERRIDE), JSON.stringify({ terraform: { backend } }), { mode: 0o600 });
 }
 
 const RoomNote = z.object({

@@ -20,6 +20,7 @@ import { type Change, NONE, type ResourceChange } from '@service-director/shared
 import type { ResourceState, UnitState } from '@service-director/shared/model/state.ts';
 import type { Outputs } from '@service-director/shared/model/unit.ts';
 import type { Mask } from '../tool.ts';
+import { notePlaced } from './backends.ts';
 import { type Health, healthOf } from './health.ts';
 import {
   type Begun,
@@ -155,6 +156,7 @@ async function applyModule(
   const begun = kept && mark?.plan === kept.id ? mark : undefined;
   const made = await session.furnish(kept);
   await made.init();
+  if (made.room.placed) await notePlaced(made.room.placed, keys, artifacts);
 
   const exact = kept?.file !== undefined && !begun && isExact(kept, made, spec, planned) ? kept : undefined;
   const again = (): Promise<readonly Touched[] | undefined> =>

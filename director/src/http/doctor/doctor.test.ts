@@ -136,6 +136,12 @@ test('network: any answer will do, and none is said with what needs it (D176)', 
     status: 'ok',
     detail: '127.0.0.1:9 answers through its proxy',
   });
+  // Proxies have passwords.
+  for (const proxy of [url.replace('//', '//ann:horse@'), 'http://ann:horse@127.0.0.1:9', 'ann:horse']) {
+    const told = (await found(optionsWith({ HTTPS_PROXY: proxy }, away))).get('network registry');
+    expect(told?.status).toBe(proxy.includes(url.replace('http://', '')) ? 'ok' : 'failed');
+    expect(JSON.stringify(told)).not.toContain('horse');
+  }
 });
 
 const written: string[] = [];

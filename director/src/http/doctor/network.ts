@@ -84,18 +84,28 @@ function placesOf(options: NetworkOptions, isUsed: (cloud: CloudName) => boolean
   ];
 }
 
-/** Why not; undefined where it answers. */
-async function unreached(url: string): Promise<string | undefined> {
+/** Why not; undefined where it answers. A proxy may stand there with its password, which no word may tell. */
+async function unreached(place: string): Promise<string | undefined> {
+  const url = withoutUser(place);
+  if (url === undefined) return 'it is no URL';
   try {
     const response = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(PATIENCE_MS) });
     await response.body?.cancel();
     return undefined;
   } catch (error) {
-    if (!(error instanceof Error)) return String(error);
+    if (!(error instanceof Error)) return 'it cannot be asked';
     if (error.name === 'TimeoutError') return `it did not answer within ${PATIENCE_MS / 1000} s`;
     const { cause } = error;
-    return cause instanceof Error ? (codeOf(cause) ?? cause.message) : error.message;
+    return (cause instanceof Error ? codeOf(cause) : undefined) ?? 'it cannot be asked';
   }
+}
+
+function withoutUser(text: string): URL | undefined {
+  if (!URL.canParse(text)) return undefined;
+  const url = new URL(text);
+  url.username = '';
+  url.password = '';
+  return url;
 }
 
 function codeOf(error: Error): string | undefined {

@@ -3,23 +3,15 @@ import type { Finding } from '@service-director/shared/contract/rest/director.ts
 import { type Clock, timestamp } from '@service-director/shared/kit/clock.ts';
 import { surroundingsOf } from '../../deployments/reading.ts';
 import { briefOf } from '../../deployments/views.ts';
+import { ACTIVE } from '../../observability/facts.ts';
 import { listAll } from '../../store/list-all.ts';
-import type { DeploymentRecord, DeploymentStatus, JournalEntry } from '../../store/records.ts';
+import type { DeploymentRecord, JournalEntry } from '../../store/records.ts';
 import type { Store } from '../../store/store.ts';
 
 /** For so long a deployment may say nothing, in milliseconds. */
 const PATIENCE_MS = 15 * 60_000;
 /** More are not told one by one. */
 const MOST = 50;
-
-const UNDER_WAY: readonly DeploymentStatus[] = [
-  'queued',
-  'planning',
-  'waiting_for_lock',
-  'awaiting_approval',
-  'applying',
-  'cancelling',
-];
 
 interface Quiet {
   readonly record: DeploymentRecord;
@@ -31,7 +23,7 @@ interface Quiet {
 
 export async function stuckOf({ store, clock }: { store: Store; clock: Clock }): Promise<Finding[]> {
   const lists = await Promise.all(
-    UNDER_WAY.map((is) =>
+    ACTIVE.map((is) =>
       listAll<DeploymentRecord>(store, { collection: 'deployments', where: { field: 'status', is } }),
     ),
   );

@@ -2,6 +2,7 @@
 import type { Asked, Reply, Route } from '@service-director/shared/contract/rest/route.ts';
 import { Nothing } from '@service-director/shared/contract/rest/route.ts';
 import type { ProblemError } from '@service-director/shared/contract/rest/schemas.ts';
+import { isDeeper, MOST_DEPTH } from '@service-director/shared/kit/json-depth.ts';
 import { type Request, type RequestHandler, type Response, type Router, text } from 'express';
 import type { z } from 'zod';
 import { Problem } from '../problem.ts';
@@ -14,8 +15,6 @@ export function expressPath({ path }: Pick<Route, 'path'>): string {
 
 /** As long as a command may be that comes over Pub/Sub. */
 const LONGEST_BODY = '9mb';
-/** Nothing that means anything is deeper. */
-const DEEPEST_BODY = 100;
 
 const readText = text({ type: () => true, limit: LONGEST_BODY });
 
@@ -119,10 +118,9 @@ function bodyOf(request: Request): unknown {
   // A page in a browser may send anything else without asking.
   if (!request.is(['json', '+json']))
     throw new Problem(415, 'Not JSON', 'A body is JSON.', 'send it with Content-Type: application/json');
-  const json = jsonOf(body);
-  if (isDeeperThan(json, DEEPEST_BODY))
-    throw invalid([{ in: 'body', pointer: '', detail: `it is nested deeper than ${DEEPEST_BODY} levels` }]);
-  return json;
+  if (isDeeper(body, MOST_DEPTH))
+    throw invalid([{ in: 'body', pointer: '', detail: `it is nested deeper than ${MOST_DEPTH} levels` }]);
+  return jsonOf(body);
 }
 
 function jsonOf(text: string): unknown {
@@ -132,14 +130,4 @@ function jsonOf(text: string): unknown {
     const because = error instanceof Error ? error.message : String(error);
     throw invalid([{ in: 'body', pointer: '', detail: `it is not JSON: ${because}` }]);
   }
-}
-
-/** Level by level: whatever is called for each level would overflow before it could say no. */
-function isDeeperThan(value: unknown, most: number): boolean {
-  let level: unknown[] = [value];
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth > most) return true;
-    level = level.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []));
-  }
-  return false;
 }

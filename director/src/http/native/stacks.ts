@@ -31,7 +31,7 @@ export function nativeStacks(context: NativeStacksContext): Router {
     permission: Permission,
     request: Request,
   ): Promise<StackRecord> {
-    const found = await demandStack(params, store);
+    const found = await demandStack(params, whoCalls(request), { store, scopes });
     demandPermitted(whoCalls(request), permission, await scopes.placeOf(found.scope));
     return found;
   }
