@@ -59,7 +59,7 @@ test('commands wait out a full disk, those under way and those that come', async
     if (status === 202) small.push(id);
     else
       expect(answer).toMatchObject({
-        status: 500,
+        status: 503,
         type: expect.stringContaining('application/problem+json'),
       });
   }

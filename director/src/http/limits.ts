@@ -129,9 +129,10 @@ const PAGE_HEADERS = {
 
 /** `isEncrypted`: whether callers come by HTTPS, and shall for a year. */
 export function securityHeaders({ isEncrypted }: { readonly isEncrypted: boolean }): RequestHandler {
-  const headers = { ...HEADERS, ...(isEncrypted ? { 'strict-transport-security': 'max-age=31536000' } : {}) };
+  const transport = isEncrypted ? { 'strict-transport-security': 'max-age=31536000' } : {};
+  const headers = new Map(Object.entries({ ...HEADERS, ...transport }));
   return (_request, response, next) => {
-    response.set(headers);
+    response.setHeaders(headers);
     next();
   };
 }

@@ -8,7 +8,7 @@ export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   /** JSON; undefined for none. */
-  readonly text: string | undefined;
+  readonly bytes: Buffer | undefined;
 }
 
 export interface Recent {
@@ -16,11 +16,11 @@ export interface Recent {
   answer(request: Request, make: () => Promise<Answer>): Promise<Answer>;
 }
 
-/** How many are kept, and how long one may be, in characters. */
+/** How many are kept, and how long one may be, in bytes. */
 const MOST_KEPT = 200;
 const LONGEST_KEPT = 64 * 1024;
 
-/** For answers that depend on nothing but the state, the question and the caller. */
+/** For answers that depend on nothing but the state, the question and the caller, and that are made without effects. */
 export function recentAnswers(store: Store): Recent {
   const kept = new Map<string, Answer>();
   let generation: string | undefined;
@@ -35,9 +35,12 @@ export function recentAnswers(store: Store): Recent {
       const known = kept.get(question);
       if (known) return known;
       const made = await make();
-      const isKept = made.status === 200 && (made.text?.length ?? 0) <= LONGEST_KEPT && kept.size < MOST_KEPT;
+      const isKept = made.status === 200 && (made.bytes?.length ?? 0) <= LONGEST_KEPT;
       // What was written while it was made may be in it, or not.
-      if (isKept && store.generation?.() === before && generation === before) kept.set(question, made);
+      if (!isKept || store.generation?.() !== before || generation !== before) return made;
+      kept.set(question, made);
+      const [oldest] = kept.keys();
+      if (kept.size > MOST_KEPT && oldest !== undefined) kept.delete(oldest);
       return made;
     },
   };

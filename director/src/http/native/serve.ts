@@ -7,6 +7,7 @@ import { type Request, type RequestHandler, type Response, type Router, text } f
 import type { z } from 'zod';
 import { Problem } from '../problem.ts';
 import type { Answer, Recent } from './recent.ts';
+import { weakTagOf } from './tags.ts';
 
 /** Where express looks for it: `/v1/deployments/:id`. */
 export function expressPath({ path }: Pick<Route, 'path'>): string {
@@ -18,7 +19,7 @@ const LONGEST_BODY = '9mb';
 
 const readText = text({ type: () => true, limit: LONGEST_BODY });
 
-/** `handle` may throw Problems. With `recent` its answers must depend on nothing but the state, the question and the caller. */
+/** `handle` may throw Problems. With `recent` its answers must depend on nothing but the state, the question and the caller, and have no effects. */
 export function serve<R extends Route>(
   router: Router,
   route: R,
@@ -27,7 +28,7 @@ export function serve<R extends Route>(
 ): void {
   const make = async (request: Request) => answerOf(await handle(read(route, request), request));
   const answer: RequestHandler = async (request, response) => {
-    send(response, await (recent ? recent.answer(request, () => make(request)) : make(request)));
+    send(request, response, await (recent ? recent.answer(request, () => make(request)) : make(request)));
   };
   const path = expressPath(route);
   if (route.method === 'get') router.get(path, answer);
@@ -45,13 +46,27 @@ function answerOf(reply: {
   readonly headers?: Readonly<Record<string, string>>;
 }): Answer {
   const { status, body, headers = {} } = reply;
-  return { status, headers, text: body === undefined ? undefined : JSON.stringify(body) };
+  if (body === undefined) return { status, headers, bytes: undefined };
+  const bytes = Buffer.from(JSON.stringify(body));
+  const whole = { 'content-type': 'application/json; charset=utf-8', 'content-length': String(bytes.length) };
+  const etag = status === 200 ? { etag: weakTagOf(bytes) } : {};
+  return { status, headers: { ...whole, ...etag, ...headers }, bytes };
 }
 
-function send(response: Response, { status, headers, text }: Answer): void {
-  response.status(status).set(headers);
-  if (text === undefined) response.end();
-  else response.type('application/json').send(text);
+/** Not by express, which would make its tag and its bytes anew for an answer that is given again. */
+function send(request: Request, response: Response, { status, headers, bytes }: Answer): void {
+  response.status(status);
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+  if (bytes === undefined) response.end();
+  else if (request.fresh) endUnchanged(response);
+  else response.end(bytes);
+}
+
+/** 304: the caller has it already. */
+function endUnchanged(response: Response): void {
+  response.removeHeader('content-length');
+  response.removeHeader('content-type');
+  response.status(304).end();
 }
 
 /** Throws a Problem that names all that is wrong: 404 for a path of nothing, 400 for the rest. */

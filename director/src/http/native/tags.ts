@@ -1,9 +1,15 @@
 /** ETags: what an answer says, in short. */
+import { createHash } from 'node:crypto';
 import { fingerprint } from '@service-director/shared/kit/hash.ts';
 
 /** Strong: another answer has another one. */
 export function etagOf(answer: object): string {
   return `"${fingerprint(answer)}"`;
+}
+
+/** Weak: of what goes out, byte by byte. */
+export function weakTagOf(bytes: Buffer): string {
+  return `W/"${createHash('sha256').update(bytes).digest('base64url').slice(0, 27)}"`;
 }
 
 /** 304 when the answer is the one that is known; weak tags count, as RFC 9110 has it for If-None-Match. */
