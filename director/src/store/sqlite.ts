@@ -140,9 +140,13 @@ const INDEXES: Readonly<Record<string, string>> = Object.fromEntries(
 );
 
 /** Of files of the first release: without the time. */
-const FORMER_INDEXES: readonly string[] = Object.entries(INDEXED).flatMap(([collection, fields]) =>
-  fields.map((field) => `${collection}_${field}`),
-);
+const FORMER_INDEXES = [
+  'commands_status',
+  'commands_correlationId',
+  'deployments_status',
+  'deployments_stack',
+  'deployments_command',
+] as const;
 
 /** Its settings, its table, and the indexes for what queries ask for. */
 function prepareFile(db: DatabaseSync, mostBytes: number | undefined): void {

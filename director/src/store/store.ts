@@ -66,7 +66,7 @@ export interface Query {
 /** The fields that a query may ask for. */
 export const INDEXED = {
   commands: ['status', 'correlationId'],
-  deployments: ['status', 'stack', 'command'],
+  deployments: ['status', 'stack'],
 } as const satisfies Partial<Record<Collection, readonly string[]>>;
 
 /** The field with the time of a document, an ISO text that never changes. What lacks it is in no list by time. */
