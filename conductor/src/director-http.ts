@@ -12,6 +12,7 @@ import type { Owner } from '@service-director/shared/model/unit.ts';
 import { z } from 'zod';
 import type { CallContext } from './context.ts';
 import { EXIT, Failure } from './failure.ts';
+import { isOnThisMachine } from './reach.ts';
 
 /** Whether it takes commands. */
 const Readiness = z.object({ ready: z.boolean(), problems: z.record(z.string(), z.string()).default({}) });
@@ -241,6 +242,9 @@ const NOBODY = /^(ENOTFOUND|EPROTO|ERR_SSL_.*|ERR_TLS_.*|CERT_.*|.*_SELF_SIGNED_
 
 const LOG_IN = 'run gcloud auth application-default login, as somebody whom the director lets in';
 
+const OF_LOCAL_CLOUD =
+  'ask as the developer of its local cloud: add --local --local-dir DIR, or eval "$(conductor local env --dir DIR)"';
+
 /** A no of the director's own has its reason in it; a front that finds nobody behind it answers in its own way. */
 function refusal(url: string, path: string, status: number, text: string): Failure {
   const own = z.object({ detail: z.string(), fix: z.string().optional() }).safeParse(asJson(text)).data;
@@ -252,7 +256,9 @@ function refusal(url: string, path: string, status: number, text: string): Failu
   const said = own?.detail ?? `it answers ${status}`;
   const message = isDenied ? `The director at ${url} refuses ${path}: ${said}` : said;
   // It says how a token is sent; that is for us to do, if there is somebody whose it is.
-  return new Refused(status, message, status === 401 ? LOG_IN : own?.fix);
+  // What stands before a director on this machine is a local cloud.
+  const inFront = !own && isOnThisMachine(url) ? OF_LOCAL_CLOUD : undefined;
+  return new Refused(status, message, status === 401 ? LOG_IN : (own?.fix ?? inFront));
 }
 
 function asJson(text: string): unknown {

@@ -131,7 +131,7 @@ function isOver(error: unknown): boolean {
   return /invalid_grant|invalid_rapt/.test(String(error));
 }
 
-function isOnThisMachine(url: string): boolean {
+export function isOnThisMachine(url: string): boolean {
   return ['127.0.0.1', 'localhost', '[::1]'].includes(new URL(url).hostname);
 }
 

@@ -59,6 +59,9 @@ function onlyOne(name: string, environment: string | undefined, stacks: readonly
   const there = stacks.filter(({ scope }) => environment === undefined || scope.endsWith(`-${environment}`));
   const [found, ...others] = there.filter(({ dataflow }) => dataflow === name);
   const where = environment === undefined ? '' : ` in ${environment}`;
+  // A folder that was deployed by itself is known by its own name, which is its scope.
+  const [own, ...more] = there.filter(({ scope }) => scope === name);
+  if (!found && own && more.length === 0) return { scope: name, dataflow: own.dataflow };
   if (!found) {
     const near = didYouMean(
       name,

@@ -133,7 +133,7 @@ describe('where there is no such director', () => {
     expect(await at(front, 'state', 'a/b')).toEqual({
       code: 77,
       stdout: '',
-      stderr: `error: The director at ${front} refuses /stacks/a/b: it answers 403\n  fix: add yourself to director.allowed_callers\n`,
+      stderr: `error: The director at ${front} refuses /stacks/a/b: it answers 403\n  fix: ask as the developer of its local cloud: add --local --local-dir DIR, or eval "$(conductor local env --dir DIR)"\n`,
     });
   });
 

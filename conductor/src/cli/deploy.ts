@@ -92,7 +92,8 @@ function tellResult(result: ModuleResult, what: ModuleDeployment['what'], { term
   for (const [name, value] of Object.entries(outputs)) terminal.data(`${name} = ${value}`);
   const took = inSeconds(seconds);
   const done = report?.units.map(({ unit, result: came }) => `${unit} ${came}`).join(', ') ?? '';
-  const { green } = terminal.paint;
+  const { dim, green } = terminal.paint;
+  if (report) terminal.progress(dim(`deployment ${report.id} of ${stack}\n`));
   terminal.progress(
     what === 'plan'
       ? `planned in ${took}: nothing was changed\n`
