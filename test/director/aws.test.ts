@@ -15,6 +15,9 @@ const tools = findAws();
 if ('missing' in tools)
   process.stdout.write(`Terraform's provider for AWS is not tested here: ${tools.missing}.\n`);
 
+/** The provider takes its time to start, each time anew. */
+const PATIENCE_MS = 220_000;
+
 /** What no log, event, state or answer may hold. */
 const SECRET = 'staple-battery-horse';
 
@@ -91,7 +94,7 @@ describe.skipIf('missing' in tools)('AWS, from the same graph', () => {
       },
     };
     await world.send('dataflow-setup', id, { architecture: { document: documentOf('aws', { flow }) } });
-    expect(await world.recorder.answerTo(id)).toMatchObject({ type: 'completed' });
+    expect(await world.recorder.answerTo(id, PATIENCE_MS)).toMatchObject({ type: 'completed' });
   }
 
   /** What was planned for the resources of the module, by their addresses. */
@@ -132,7 +135,7 @@ describe.skipIf('missing' in tools)('AWS, from the same graph', () => {
 
   test('goes down, and the credentials are nowhere', async () => {
     await world.send('teardown', 'down', { dataflow: 'flow', scope: 'aws' });
-    expect(await world.recorder.answerTo('down')).toMatchObject({ type: 'completed' });
+    expect(await world.recorder.answerTo('down', PATIENCE_MS)).toMatchObject({ type: 'completed' });
     expect([await aws.buckets(), await aws.queues()]).toEqual([[], []]);
     expect(director.output()).not.toContain(SECRET);
     expect(JSON.stringify(world.recorder)).not.toContain(SECRET);

@@ -20,7 +20,7 @@ export interface Recorder {
   /** The last words on a command so far, each as often as it came. */
   lastWordsOn(command: string): readonly Heard[];
   /** The last word on a command; waits for it. */
-  answerTo(command: string): Promise<TerminalEvent>;
+  answerTo(command: string, patienceMs?: number): Promise<TerminalEvent>;
   /** The first that `pick` takes, of those so far and those to come. */
   first<T>(pick: (heard: Heard) => T | undefined, what: string): Promise<T>;
   close(): Promise<void>;
@@ -45,12 +45,16 @@ export async function openRecorder(pubsub: PubSub, topics: readonly string[]): P
     subscription.on('error', () => {});
   }
 
-  function first<T>(pick: (heard: Heard) => T | undefined, what: string): Promise<T> {
+  function first<T>(
+    pick: (heard: Heard) => T | undefined,
+    what: string,
+    patienceMs = PATIENCE_MS,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         waiting.delete(look);
         reject(new Error(`Nothing was heard of ${what}. The newest words:\n${newest(all)}`));
-      }, PATIENCE_MS);
+      }, patienceMs);
       const look = (): void => {
         for (const heard of all) {
           const picked = pick(heard);
@@ -70,7 +74,8 @@ export async function openRecorder(pubsub: PubSub, topics: readonly string[]): P
     all: (topic) => all.filter((heard) => topic === undefined || heard.topic === topic),
     about: (command) => all.flatMap(({ event }) => (event?.command === command ? [event] : [])),
     lastWordsOn: (command) => all.filter((heard) => lastWordOn(command, heard) !== undefined),
-    answerTo: (command) => first((heard) => lastWordOn(command, heard), `the last word on ${command}`),
+    answerTo: (command, patienceMs) =>
+      first((heard) => lastWordOn(command, heard), `the last word on ${command}`, patienceMs),
     first,
     async close() {
       for (const subscription of subscriptions) await subscription.close().catch(() => {});
