@@ -61,12 +61,13 @@ export function readsOf({ store, clock, random, onTrouble }: ReadsContext): Read
       const by = callerOf(request);
       const key = JSON.stringify([stack, by, what]);
       if (!isNew(key)) return;
-      const at = timestamp(clock.now());
       if (waiting >= MOST_WAITING) {
+        noted.delete(key);
         onTrouble(new Error('Too many reads wait to be noted'), `the trail of reads of ${stack}`);
         return;
       }
       waiting++;
+      const at = timestamp(clock.now());
       // One after the other: two that write one trail at once would only be in each other's way.
       writing = writing
         .then(() =>

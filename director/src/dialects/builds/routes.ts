@@ -3,7 +3,7 @@
  *
  * A request writes a record. Whatever is PENDING is started by the worker, whoever wrote it.
  */
-import { type Request, Router, text } from 'express';
+import { type Request, type Response, Router, text } from 'express';
 import { callerOf, whoCalls } from '../../http/authenticate.ts';
 import { demandIncoming, type Scopes } from '../../http/demand.ts';
 import { queryOf } from '../../http/query.ts';
@@ -78,17 +78,22 @@ function routesOf(options: BuildsOptions, builds: Builds, worker: BuildWorker): 
 
   settingsRoutes(router, options);
 
-  router.post('/api/builds', async (request, response) => {
-    const start = parse(Start, parseBody(request.body));
-    const env = start.env ?? (await settingsOf(start.repo, store)).initial_env;
-    const wished = newBuild({ ...start, env }, callerOf(request), clock);
-    await demandMine(request, wished);
+  /** Answers with the build, which may be there already. */
+  async function begin(wished: BuildRecord, request: Request, response: Response): Promise<void> {
     const { build, isNew } = await makeOnce(wished, keyOf(request), context);
     worker.wake();
     response
       .status(isNew ? 202 : 200)
       .location(pathOf(build))
       .json(buildView(build));
+  }
+
+  router.post('/api/builds', async (request, response) => {
+    const start = parse(Start, parseBody(request.body));
+    const env = start.env ?? (await settingsOf(start.repo, store)).initial_env;
+    const wished = newBuild({ ...start, env }, callerOf(request), clock);
+    await demandMine(request, wished);
+    await begin(wished, request, response);
   });
 
   router.get('/api/builds', async (request, response) => {
@@ -113,12 +118,7 @@ function routesOf(options: BuildsOptions, builds: Builds, worker: BuildWorker): 
     const more = { requested_by: callerOf(request), auto_approve, redeployed_from: before.sk };
     const wished = rebuilt(before, more, clock);
     await demandMine(request, wished);
-    const { build, isNew } = await makeOnce(wished, keyOf(request), context);
-    worker.wake();
-    response
-      .status(isNew ? 202 : 200)
-      .location(pathOf(build))
-      .json(buildView(build));
+    await begin(wished, request, response);
   });
 
   router.post('/api/builds/:repo/:env/:sk/promote', async (request, response) => {

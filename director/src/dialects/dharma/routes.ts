@@ -4,21 +4,21 @@
  * A deployment of theirs is a command of ours with one deployment of one module; its id is the command's.
  */
 import type { Incoming } from '@service-director/shared/contract/read-command.ts';
-import { type Clock, timestamp } from '@service-director/shared/kit/clock.ts';
+import { timestamp } from '@service-director/shared/kit/clock.ts';
 import { type Request, Router, text } from 'express';
-import type { Intake, Receipt } from '../../commands/intake.ts';
+import type { Receipt } from '../../commands/intake.ts';
 import { Unplannable } from '../../deployments/blueprints.ts';
 import { statesOf } from '../../deployments/conclusion.ts';
 import { pastOf } from '../../deployments/rollback.ts';
 import { callerOf, whoCalls } from '../../http/authenticate.ts';
-import { demandIncoming, type Scopes } from '../../http/demand.ts';
+import { demandIncoming } from '../../http/demand.ts';
 import { EVENT_ID, JSON_TYPE, type Listening, listen, typeAsked } from '../../http/listening.ts';
 import type { Reads } from '../../http/reads.ts';
 import { permitted } from '../../http/roles.ts';
-import type { Log } from '../../observability/log.ts';
 import { listAll } from '../../store/list-all.ts';
 import { type DeploymentRecord, isEnded, type VersionRecord } from '../../store/records.ts';
 import type { Store } from '../../store/store.ts';
+import type { DialectOptions } from '../dialect.ts';
 import type { Known } from '../known.ts';
 import { traceIn } from '../trace.ts';
 import { uuidOfTime } from '../uuid.ts';
@@ -47,16 +47,7 @@ import {
 } from './request.ts';
 import { aboutOf, logLinesOf, stateOf, uuidOf, voiceOf } from './views.ts';
 
-export interface DharmaOptions {
-  readonly intake: Intake;
-  readonly store: Store;
-  readonly clock: Clock;
-  readonly scopes: Scopes;
-  readonly log: Log;
-  readonly project: string;
-  readonly region: string;
-  /** How long a deployment may take, when it does not say so itself. */
-  readonly timeoutSeconds: number;
+export interface DharmaOptions extends DialectOptions {
   readonly listening: Listening;
   readonly reads: Reads;
 }

@@ -1,20 +1,11 @@
-/**
- * The dialect at `/api/v1`: graphs of resources with dependencies, as composers send them.
- *
- * A deployment of theirs is a command of ours with one deployment of one dataflow; each of its resources is a module.
- * Its id is chosen by whoever asks, and is the key by which the same request is known again.
- */
-import type { Clock } from '@service-director/shared/kit/clock.ts';
 import { type Request, Router, text } from 'express';
-import type { Intake } from '../../commands/intake.ts';
 import { readValue } from '../../deployments/reading.ts';
 import { whoCalls } from '../../http/authenticate.ts';
-import type { Scopes } from '../../http/demand.ts';
 import { demandPermitted } from '../../http/roles.ts';
 import type { Readiness } from '../../http/server.ts';
-import type { Log } from '../../observability/log.ts';
 import { type CommandRecord, keys, type QueueRecord, type StackRecord } from '../../store/records.ts';
 import type { Store } from '../../store/store.ts';
+import type { DialectOptions } from '../dialect.ts';
 import { canonicalEnvironment } from '../environment.ts';
 import { parseBody } from '../json-body.ts';
 import { traced } from '../trace.ts';
@@ -28,16 +19,7 @@ import { demandTaken, send } from './sending.ts';
 import { rollBack, undo } from './undo.ts';
 import { deploymentView, eventsOf, graphOf, logLinesOf, statusView } from './views.ts';
 
-export interface NestorOptions {
-  readonly intake: Intake;
-  readonly store: Store;
-  readonly clock: Clock;
-  readonly scopes: Scopes;
-  readonly log: Log;
-  readonly project: string;
-  readonly region: string;
-  /** How long a deployment may take, when it does not say so itself. */
-  readonly timeoutSeconds: number;
+export interface NestorOptions extends DialectOptions {
   /** By name; a resource that names none of them is refused. */
   readonly engines: EngineEntries;
   readiness(): Readiness;
