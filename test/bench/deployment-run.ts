@@ -197,6 +197,7 @@ const NO_CLOUD: Cloud = {
   firestore: unasked,
   iam: unasked,
   kms: unasked,
+  idToken: unasked,
   logging: unasked,
   projects: unasked,
   pubsub: unasked,

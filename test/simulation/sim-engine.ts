@@ -188,6 +188,7 @@ export function noCloud(project: string): Cloud {
     usage: none,
     firestore: none,
     kms: none,
+    idToken: none,
     as: none,
   };
 }

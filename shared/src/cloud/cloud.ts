@@ -26,6 +26,8 @@ export interface Cloud {
   run(): Promise<run_v2.Run>;
   storage(): Promise<storage_v1.Storage>;
   usage(): Promise<serviceusage_v1.Serviceusage>;
+  /** Says to a service who we are: an ID token for its address. Undefined where nobody has to say so. */
+  idToken(audience: string): Promise<string | undefined>;
   /** The same cloud as that service account sees it; takes iam.serviceAccounts.getAccessToken on it. */
   as(account: string): Cloud;
 }

@@ -1,7 +1,7 @@
 /** Builds the real clients, from credentials and endpoints. */
 import { type AuthClient, GoogleAuth, Impersonated, PassThroughClient } from 'google-auth-library';
 import type { Cloud } from './cloud.ts';
-import { demandReadable } from './error.ts';
+import { CloudError, demandReadable } from './error.ts';
 
 export interface GoogleOptions {
   readonly project: string;
@@ -84,6 +84,15 @@ export function googleCloud(options: GoogleOptions): Cloud {
       const { default: api } = await import('googleapis/build/src/apis/serviceusage/v1.js');
       return new api.serviceusage_v1.Serviceusage(await common());
     }),
+    async idToken(audience) {
+      const client = await credentials();
+      if (client instanceof PassThroughClient) return undefined;
+      if (!givesIdTokens(client))
+        throw new CloudError('unauthenticated', 'These credentials give no ID tokens', {
+          fix: 'run as a service account, or impersonate one',
+        });
+      return client.fetchIdToken(audience);
+    },
     as: (account) =>
       googleCloud({
         ...options,
@@ -97,6 +106,12 @@ export function googleCloud(options: GoogleOptions): Cloud {
           }),
       }),
   };
+}
+
+function givesIdTokens(
+  client: AuthClient,
+): client is AuthClient & { fetchIdToken(audience: string): Promise<string> } {
+  return 'fetchIdToken' in client && typeof client.fetchIdToken === 'function';
 }
 
 /** Whoever wants the bytes of an object says so with each call, as `responseType`. */

@@ -1,6 +1,6 @@
 /** What a director stands on: made by the conductor, with the same walk that the director runs. */
 import { emailOf } from '../model/grant.ts';
-import { accountId, type Hydrated } from '../model/hydrate.ts';
+import { accountId, type Hydrated, type HydratedService } from '../model/hydrate.ts';
 import { type Owner, type Unit, type UnitId, unitId } from '../model/unit.ts';
 import { builder, withStages } from './units.ts';
 
@@ -206,6 +206,9 @@ function directorRoles(
   if (has(({ services }) => Object.keys(services).length > 0)) {
     roles.push({ role: 'roles/run.admin', reason: 'it deploys services' });
   }
+  if (has(({ services }) => Object.values(services).some(isWatchedByErrors))) {
+    roles.push({ role: 'roles/logging.viewer', reason: 'it counts the errors of new revisions' });
+  }
   if (has(({ services, resources }) => Object.keys(services).length > 0 || resources.topics.length > 0)) {
     roles.push({
       role: 'roles/iam.serviceAccountAdmin',
@@ -216,6 +219,10 @@ function directorRoles(
     roles.push({ role: 'roles/datastore.user', reason: `it keeps its state in the database ${database}` });
   }
   return roles;
+}
+
+function isWatchedByErrors({ deployment: { rollout } }: HydratedService): boolean {
+  return rollout?.check.max_error_percent !== undefined;
 }
 
 function topicGrants({

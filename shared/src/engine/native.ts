@@ -7,13 +7,15 @@
 import { CloudError } from '../cloud/error.ts';
 import { never } from '../kit/never.ts';
 import { type Change, NONE } from '../model/change.ts';
+import { rolloutSeconds } from '../model/rollout.ts';
 import type { UnitSpec } from '../model/unit.ts';
 import { type KindName, kinds } from '../resources/index.ts';
-import type { Kind, Observation, Resource } from '../resources/kind.ts';
+import type { Kind, Observation, Resource, Stages } from '../resources/kind.ts';
 import { drive } from './drive.ts';
 import { awaitEffective } from './effective.ts';
 import type { Engine, EngineContext, Work } from './engine.ts';
 import { budgetMs, type Goal, longestWaitMs, type Outcome, refusalOf, waitFor } from './reconcile.ts';
+import { rollOut } from './rollout.ts';
 
 /** What an engine knows of its world. */
 export interface EngineWorld {
@@ -65,7 +67,7 @@ export function engineOf(world: EngineWorld): Engine {
       return {
         change,
         outputs: seen?.outputs ?? {},
-        seconds: secondsOf(change, resource),
+        seconds: secondsOf(change, resource) + watchingSeconds(change, resource),
         ...(resource.holdsData ? { holdsData: true } : {}),
         ...(unverified ? { unverified } : {}),
       };
@@ -79,7 +81,9 @@ export function engineOf(world: EngineWorld): Engine {
         mayReplace: planned.action === 'replace',
         ...(context.patience ? { patience: context.patience } : {}),
       };
-      const outcome = await driveResource(goal, resource, context);
+      const outcome = resource.stages
+        ? await rollOutResource(goal, resource, resource.stages, planned, context)
+        : await driveResource(goal, resource, context);
       if (outcome.status !== 'done' || work.unit.kind !== 'grants') return outcome;
       if (outcome.change.action === 'none' && isVerified(work)) return outcome;
       return effective(work, outcome, context);
@@ -151,9 +155,28 @@ function driveResource(goal: Goal, resource: Resource, context: EngineContext): 
   );
 }
 
+function rollOutResource(
+  goal: Goal,
+  whole: Resource,
+  stages: Stages,
+  planned: Change,
+  context: EngineContext,
+): Promise<Outcome> {
+  const { id } = goal;
+  const drive = (resource: Resource): Promise<Outcome> => driveResource(goal, resource, context);
+  const look = (resource: Resource): Promise<Observation | undefined> => observe(resource, context);
+  return rollOut(planned, { id, stages, whole, drive, observe: look }, context);
+}
+
 /** Whether exactly these grants were seen in effect before. */
 function isVerified({ prior, spec }: Work): boolean {
   return prior?.effective === true && JSON.stringify(prior.spec) === JSON.stringify(spec);
+}
+
+function watchingSeconds(change: Change, { stages }: Resource): number {
+  return stages && change.action === 'update' && stages.isNew(change.fields)
+    ? rolloutSeconds(stages.rollout)
+    : 0;
 }
 
 function secondsOf(change: Change, { takes }: Resource): number {

@@ -4,6 +4,7 @@ import { type Duration, secondsOf } from '../model/fields.ts';
 import { emailOf, type Grant, grantsOf, pushAccount } from '../model/grant.ts';
 import { type Hydrated, type HydratedDataflow, type HydratedService, upperSnake } from '../model/hydrate.ts';
 import { resolveTexts } from '../model/reference.ts';
+import { rolloutSpec } from '../model/rollout.ts';
 import { ACCOUNTS, type Owner, output, type Stage, type Unit, type UnitId, unitId } from '../model/unit.ts';
 
 export interface UnitOptions {
@@ -197,6 +198,7 @@ export function builder(architecture: Hydrated, dataflow: HydratedDataflow, opti
       const directorUrl =
         options.directorUrl === undefined ? {} : { SERVICE_DIRECTOR_URL: options.directorUrl };
       const variables = resolveTexts(deployment.environment_vars, project);
+      const healthPath = service.health_check?.path ?? '';
       // What the service finds on its start is there, and it may use it. A grant on another service waits for that one.
       const mine = grants.filter(
         ({ member, on }) => member === `serviceAccount:${email}` && !on.startsWith('service/'),
@@ -222,7 +224,8 @@ export function builder(architecture: Hydrated, dataflow: HydratedDataflow, opti
           minInstances: deployment.min_instances,
           maxInstances: deployment.max_instances,
           port: service.health_check?.port ?? DEFAULT_PORT,
-          healthPath: service.health_check?.path ?? '',
+          healthPath,
+          ...(deployment.rollout ? { rollout: rolloutSpec(deployment.rollout, healthPath) } : {}),
         },
       };
     },

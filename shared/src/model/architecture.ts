@@ -23,6 +23,7 @@ import {
   TopicName,
 } from './fields.ts';
 import { referencesOf } from './reference.ts';
+import { Rollout } from './rollout.ts';
 import { section } from './section.ts';
 
 const LATER_RESOURCES = [
@@ -259,7 +260,12 @@ const DEPLOYMENT_OPTIONS = {
   refused: { service_url: 'the URL comes out of a deployment; read it with conductor status' },
 };
 
-const Deployment = section(deployment, DEPLOYMENT_OPTIONS)
+/** How requests come to a new revision; of the director itself all come at once. */
+const rollout = Rollout.optional().meta({
+  description: 'How requests come to a new revision: step by step, watched, and back if it is not well',
+});
+
+const Deployment = section({ ...deployment, rollout }, DEPLOYMENT_OPTIONS)
   .refine((spec) => (spec.source_path === undefined) !== (spec.image === undefined), {
     error: 'a deployment has either a source_path to build or an image',
   })

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { Cloud } from '../cloud/cloud.ts';
 import { CloudError } from '../cloud/error.ts';
 import type { Change } from '../model/change.ts';
+import type { RolloutSpec } from '../model/rollout.ts';
 import type { Outputs, Owner } from '../model/unit.ts';
 
 /** Where an architecture lives; specs name their own region where theirs differs. */
@@ -69,8 +70,31 @@ export interface KindDefinition<Spec extends { readonly name: string }, Live> {
   readonly stays?: string;
   /** How an operation stands; an error is what it ended with. */
   poll?(operation: string, cloud: Cloud): Promise<'running' | 'done' | CloudError>;
+  /** Of a kind whose users may come to what is new step by step. */
+  readonly gradual?: Gradual<Spec, Live>;
   /** What others may refer to. */
   outputs(live: Live, path: string): Outputs;
+}
+
+/** How requests are brought to what is new. */
+export interface Gradual<Spec, Live> {
+  /** Undefined where all of them come at once. */
+  rollout(spec: Spec): RolloutSpec | undefined;
+  /** The spec with which so many percent of them come to what is new. */
+  at(spec: Spec, percent: number): Spec;
+  /** Whether an update of these fields makes something new. */
+  isNew(fields: readonly string[]): boolean;
+  /** How many percent come to the newest; undefined where there is nothing that could serve in its place. */
+  share(live: Live): number | undefined;
+  /** Why the newest is not well; undefined where nothing tells against it. Rejects only when its signal is aborted. */
+  look(live: Live, rollout: RolloutSpec, context: LookContext): Promise<string | undefined>;
+}
+
+export interface LookContext {
+  readonly cloud: Cloud;
+  /** What its users met from then on counts, milliseconds since 1970. */
+  readonly since: number;
+  readonly signal: AbortSignal;
 }
 
 /** What was seen of a resource, with its types closed over. */
@@ -81,8 +105,12 @@ export interface Observation {
   readonly outputs: Outputs;
   /** What is left to do, beside the desired spec. */
   readonly change: Change;
+  /** Of a kind whose users come to what is new step by step: see `Gradual.share`. */
+  readonly share?: number | undefined;
   update(fields: readonly string[]): Promise<Pending>;
   remove(): Promise<Pending>;
+  /** See `Gradual.look`. */
+  look?(context: LookContext): Promise<string | undefined>;
 }
 
 /** One resource as the engine sees it: its spec is checked and out of sight. */
@@ -91,9 +119,18 @@ export interface Resource {
   readonly api: string;
   readonly takes: Takes;
   readonly holdsData: boolean;
+  /** Where its users are to come to what is new step by step. */
+  readonly stages?: Stages;
   observe(cloud: Cloud): Promise<Observation | undefined>;
   create(cloud: Cloud): Promise<Pending>;
   poll(operation: string, cloud: Cloud): Promise<'running' | 'done' | CloudError>;
+}
+
+export interface Stages {
+  readonly rollout: RolloutSpec;
+  /** As it is to be while so many percent come to what is new. */
+  at(percent: number): Resource;
+  isNew(fields: readonly string[]): boolean;
 }
 
 export interface Kind {
@@ -127,31 +164,47 @@ export function defineKind<Spec extends { readonly name: string }, Live>(
       // What an older version wrote may no longer parse; it only ever serves to take grants back.
       const parsed = priorInput === undefined ? undefined : definition.spec.safeParse(priorInput);
       const prior = parsed?.success ? parsed.data : undefined;
-      const path = definition.path(spec, scope);
-      return {
-        path,
-        api: definition.api,
-        takes: definition.takes,
-        holdsData: definition.holdsData ?? false,
-        async observe(cloud) {
-          const live = await definition.observe(path, cloud, spec);
-          if (live === undefined) return undefined;
-          return {
-            owner: definition.owner(live),
-            busy: definition.busy?.(live),
-            gone: definition.gone?.(spec, live) ?? false,
-            outputs: definition.outputs(live, path),
-            change: definition.compare(spec, live, owner, prior),
-            update: (fields) => definition.update(path, spec, { cloud, owner, fields, live, prior }),
-            remove: () => definition.remove(path, { cloud, live, spec }),
+      return resourceOf(spec);
+
+      function resourceOf(spec: Spec): Resource {
+        const path = definition.path(spec, scope);
+        const { gradual } = definition;
+        const rollout = gradual?.rollout(spec);
+        const stages = gradual &&
+          rollout && {
+            rollout,
+            at: (percent: number) => resourceOf(gradual.at(spec, percent)),
+            isNew: gradual.isNew,
           };
-        },
-        create: (cloud) => definition.create(path, spec, { cloud, owner }),
-        async poll(operation, cloud) {
-          if (!definition.poll) throw new CloudError('internal', `${definition.kind} has no operations`);
-          return definition.poll(operation, cloud);
-        },
-      };
+        return {
+          path,
+          api: definition.api,
+          takes: definition.takes,
+          holdsData: definition.holdsData ?? false,
+          ...(stages ? { stages } : {}),
+          async observe(cloud) {
+            const live = await definition.observe(path, cloud, spec);
+            if (live === undefined) return undefined;
+            return {
+              owner: definition.owner(live),
+              busy: definition.busy?.(live),
+              gone: definition.gone?.(spec, live) ?? false,
+              outputs: definition.outputs(live, path),
+              change: definition.compare(spec, live, owner, prior),
+              update: (fields) => definition.update(path, spec, { cloud, owner, fields, live, prior }),
+              remove: () => definition.remove(path, { cloud, live, spec }),
+              ...(gradual && rollout
+                ? { share: gradual.share(live), look: (context) => gradual.look(live, rollout, context) }
+                : {}),
+            };
+          },
+          create: (cloud) => definition.create(path, spec, { cloud, owner }),
+          async poll(operation, cloud) {
+            if (!definition.poll) throw new CloudError('internal', `${definition.kind} has no operations`);
+            return definition.poll(operation, cloud);
+          },
+        };
+      }
     },
   };
 }

@@ -7,8 +7,11 @@ import type { run_v2 } from 'googleapis/build/src/apis/run/v2.js';
 import { z } from 'zod';
 import { CloudError, found } from '../cloud/error.ts';
 import { compare } from '../model/change.ts';
+import { RolloutSpec } from '../model/rollout.ts';
 import { defineKind } from './kind.ts';
 import { labelsOf, labelsOver, ownerOfLabels, withoutSystemLabels } from './mark.ts';
+import { lookAtNewest } from './service-look.ts';
+import { ALL_TO_LATEST, hasPrevious, makesRevision, percentOfLatest, trafficOf } from './service-traffic.ts';
 
 const ServiceSpec = z.strictObject({
   name: z.string(),
@@ -28,6 +31,10 @@ const ServiceSpec = z.strictObject({
   port: z.number(),
   /** Asked by HTTP until it answers; empty: the port alone is tried. */
   healthPath: z.string(),
+  /** How requests come to a new revision; by default all at once. */
+  rollout: RolloutSpec.optional(),
+  /** So many percent of them come to the newest. Said only of the steps in between. */
+  traffic: z.number().default(100),
 });
 type ServiceSpec = z.output<typeof ServiceSpec>;
 
@@ -74,7 +81,9 @@ export const service = defineKind({
       minInstances: [spec.minInstances, scaling?.minInstanceCount],
       maxInstances: [spec.maxInstances, scaling?.maxInstanceCount],
       // Traffic that was sent elsewhere by hand holds back what is deployed.
-      traffic: [100, percentOfLatest(live)],
+      traffic: [spec.traffic, percentOfLatest(live)],
+      // Blue and green: the old one stays until it is released, or the next is deployed.
+      previous: [spec.rollout?.keepsOld || spec.traffic < 100 ? undefined : false, hasPrevious(live)],
       // What equals its description and yet does not serve is deployed once more.
       ready: [true, live.terminalCondition?.state === 'CONDITION_SUCCEEDED'],
     });
@@ -85,7 +94,7 @@ export const service = defineKind({
     const { data } = await run.projects.locations.services.create({
       parent: path.replace(/\/services\/.*/, ''),
       serviceId: spec.name,
-      requestBody: bodyOf(spec, labelsOf(spec.labels, owner)),
+      requestBody: { ...bodyOf(spec, labelsOf(spec.labels, owner)), traffic: ALL_TO_LATEST },
     });
     return data.name && !data.done ? { operation: data.name } : undefined;
   },
@@ -101,6 +110,7 @@ export const service = defineKind({
       requestBody: {
         ...body,
         template: { ...body.template, ...retry },
+        traffic: trafficOf(spec, live, fields),
         ...(live.etag ? { etag: live.etag } : {}),
       },
     });
@@ -123,6 +133,14 @@ export const service = defineKind({
     return data.done ? 'done' : 'running';
   },
 
+  gradual: {
+    rollout: ({ rollout }) => rollout,
+    at: (spec, traffic) => ({ ...spec, traffic }),
+    isNew: makesRevision,
+    share: (live) => (live.latestReadyRevision ? percentOfLatest(live) : undefined),
+    look: lookAtNewest,
+  },
+
   outputs: (live, path) => ({
     name: path.split('/').at(-1) ?? '',
     uri: live.uri ?? '',
@@ -132,7 +150,6 @@ export const service = defineKind({
 });
 
 const DEFAULT_PORT = 8080;
-const LATEST = 'TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST';
 /** The generation whose deployment failed and is tried again. */
 const RETRY_OF = 'service-director/retry-of';
 
@@ -141,15 +158,7 @@ function bodyOf(spec: ServiceSpec, labels: Record<string, string>): Live {
     description: spec.description,
     labels,
     template: templateOf(spec),
-    traffic: [{ type: LATEST, percent: 100 }],
   };
-}
-
-/** How much of the traffic goes to the latest revision. Without targets all of it does. */
-function percentOfLatest({ traffic }: Live): number {
-  if (!traffic || traffic.length === 0) return 100;
-  const latest = traffic.filter(({ type }) => type === LATEST);
-  return latest.reduce((sum, { percent }) => sum + (percent ?? 0), 0);
 }
 
 /** Asked so often that a start is noticed soon, and so long that a slow one is not given up: two minutes. */

@@ -40,6 +40,8 @@ export interface World {
   readonly images: { readonly serves: string; readonly crashes: string };
   /** Hears all that directors say. */
   readonly recorder: Recorder;
+  /** Pushes an image that runs this line of code; returns its name with the digest. */
+  push(name: string, code: string): Promise<string>;
   /** Publishes a message as it is; returns its id. */
   publish(topic: string, body: string | Buffer, attributes?: Record<string, string>): Promise<string>;
   /** Sends a command as a conductor does, with its envelope. */
@@ -111,6 +113,7 @@ export async function openWorld(options: { propagationMs?: number } = {}): Promi
     pubsub,
     images,
     recorder,
+    push: (name, code) => pushImage({ origin, repository, name }, code),
     publish,
     async send(type, id, data, more = {}) {
       const envelope = toAttributes({
@@ -204,7 +207,12 @@ const EVERYTHING = {
   director: { command_topic: OLDER.commands, completion_topic: OLDER.completions },
   dataflows: {
     all: {
-      services: { any: { service_account: 'any-account', deployment: { image: 'any' } } },
+      services: {
+        any: {
+          service_account: 'any-account',
+          deployment: { image: 'any', rollout: { strategy: 'canary', check: { max_error_percent: 5 } } },
+        },
+      },
       resources: { topics: [{ name: 'any' }], gcs_buckets: [{ name: 'any-bucket' }] },
     },
   },
