@@ -54,9 +54,13 @@ export const forbidden: IForbiddenRuleType[] = [
   { name: 'nobody-imports-tests', severity: 'error', from: { pathNot: '^test/' }, to: { path: '^test/' } },
   {
     name: 'no-kind-knows-another-kind',
+    comment: 'A kind is a file, and a folder of that name where it takes more.',
     severity: 'error',
-    from: { path: '^shared/src/resources/(?!index\\.ts|[^/]*\\.test\\.ts)([^/]+)$' },
-    to: { path: '^shared/src/resources/(?!kind\\.ts$|mark\\.ts$)', pathNot: '^shared/src/resources/$1$' },
+    from: { path: '^shared/src/resources/(?!index\\.ts|[^/]*\\.test\\.ts)([^/.]+)' },
+    to: {
+      path: '^shared/src/resources/(?!kind\\.ts$|mark\\.ts$)',
+      pathNot: '^shared/src/resources/$1(/|\\.ts$)',
+    },
   },
   {
     name: 'no-local-api-reaches-into-another',

@@ -10,8 +10,8 @@ import { compare } from '../model/change.ts';
 import { RolloutSpec } from '../model/rollout.ts';
 import { defineKind } from './kind.ts';
 import { labelsOf, labelsOver, ownerOfLabels, withoutSystemLabels } from './mark.ts';
-import { lookAtNewest } from './service-look.ts';
-import { ALL_TO_LATEST, hasPrevious, makesRevision, percentOfLatest, trafficOf } from './service-traffic.ts';
+import { lookAtNewest } from './service/look.ts';
+import { ALL_TO_LATEST, hasPrevious, makesRevision, percentOfLatest, trafficOf } from './service/traffic.ts';
 
 const ServiceSpec = z.strictObject({
   name: z.string(),

@@ -1,10 +1,10 @@
 /** Whether the newest revision of a Cloud Run service is well: what it answers us, and what it answered its users. */
 import type { run_v2 } from 'googleapis/build/src/apis/run/v2.js';
-import type { Cloud } from '../cloud/cloud.ts';
-import { CloudError } from '../cloud/error.ts';
-import type { RolloutSpec } from '../model/rollout.ts';
-import type { LookContext } from './kind.ts';
-import { NEXT } from './service-traffic.ts';
+import type { Cloud } from '../../cloud/cloud.ts';
+import { CloudError } from '../../cloud/error.ts';
+import type { RolloutSpec } from '../../model/rollout.ts';
+import type { LookContext } from '../kind.ts';
+import { NEXT } from './traffic.ts';
 
 type Live = run_v2.Schema$GoogleCloudRunV2Service;
 
