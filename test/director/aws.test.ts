@@ -3,7 +3,15 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pack } from '@service-director/director/bundles/bundle.ts';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { AWS_REGION, findAws, mirrorConfig, type RunningAws, startAws } from './support/aws.ts';
+import {
+  AWS_REGION,
+  findAws,
+  giveIdentity,
+  mirrorConfig,
+  type RunningAws,
+  SESSION_SECRET,
+  startAws,
+} from './support/aws.ts';
 import { type DirectorProcess, startDirector, stateFile } from './support/director.ts';
 import { documentOf, ephemeral } from './support/documents.ts';
 import { type Ledger, openLedger } from './support/ledger.ts';
@@ -142,5 +150,32 @@ describe.skipIf('missing' in tools)('AWS, from the same graph', () => {
     const file = stateFile(world);
     for (const path of [file, `${file}-wal`])
       if (existsSync(path)) expect(readFileSync(path).includes(SECRET)).toBe(false);
+  });
+
+  test('no static key is needed: what the platform gives is used, and what it gives next without a restart (D152, D154)', async () => {
+    if ('missing' in tools) throw new Error(tools.missing);
+    const identity = await giveIdentity(aws, world.dir);
+    try {
+      await director.stop();
+      const env = {
+        TERRAFORM_WORK_DIR: join(world.dir, 'terraform'),
+        TF_CLI_CONFIG_FILE: mirrorConfig(tools, world.dir),
+        AWS_REGION,
+        ...identity.env,
+      };
+      director = await startDirector(world, { env });
+      await setUp('three', 'orders', 1);
+      expect(await aws.queues()).toEqual(['orders']);
+      identity.rotate();
+      await setUp('four', 'orders', 3);
+      expect(await planned('four')).toMatchObject({ 'aws_sqs_queue.orders': { action: 'update' } });
+      await world.send('teardown', 'down-again', { dataflow: 'flow', scope: 'aws' });
+      expect(await world.recorder.answerTo('down-again', PATIENCE_MS)).toMatchObject({ type: 'completed' });
+      expect(await aws.queues()).toEqual([]);
+      expect(identity.used).toEqual(['ASIAGENERATION1', 'ASIAGENERATION2']);
+      expect(director.output() + JSON.stringify(world.recorder)).not.toContain(SESSION_SECRET);
+    } finally {
+      await identity.stop();
+    }
   });
 });

@@ -1,6 +1,8 @@
 /** AWS as `moto` plays it, and Terraform's provider for AWS from a mirror on this machine: where both are there. */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, writeFileSync } from 'node:fs';
+import { request as ask, createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@service-director/shared/kit/clock.ts';
@@ -71,7 +73,7 @@ export async function startAws(): Promise<RunningAws> {
   }
 
   /** Which service is meant stands in the signature, which moto does not check. */
-  async function ask(service: string, method: string, path: string, form?: string): Promise<string> {
+  async function call(service: string, method: string, path: string, form?: string): Promise<string> {
     const credential = `Credential=test/20261101/${AWS_REGION}/${service}/aws4_request`;
     const authorization = `AWS4-HMAC-SHA256 ${credential}, SignedHeaders=host, Signature=none`;
     const response = await fetch(`${url}${path}`, {
@@ -86,17 +88,86 @@ export async function startAws(): Promise<RunningAws> {
   return {
     url,
     stop,
-    buckets: async () => matches(await ask('s3', 'GET', '/'), /<Name>([^<]+)<\/Name>/g),
+    buckets: async () => matches(await call('s3', 'GET', '/'), /<Name>([^<]+)<\/Name>/g),
     queues: async () =>
       matches(
-        await ask('sqs', 'POST', '/', 'Action=ListQueues&Version=2012-11-05'),
+        await call('sqs', 'POST', '/', 'Action=ListQueues&Version=2012-11-05'),
         /<QueueUrl>[^<]*\/([^</]+)<\/QueueUrl>/g,
       ),
     async deleteBucket(name) {
-      await ask('s3', 'DELETE', `/${name}`);
+      await call('s3', 'DELETE', `/${name}`);
     },
   };
 }
+
+export interface Identity {
+  /** What the environment of a program says whose platform gives it an identity, as ECS and EKS do. */
+  readonly env: Readonly<Record<string, string>>;
+  /** The ids of the keys with which AWS was called, each once, in order. */
+  readonly used: string[];
+  /** From now on another key is given; the one before is not taken any more. */
+  rotate(): void;
+  stop(): Promise<void>;
+}
+
+/** A platform that gives keys for a while to whoever brings its token, and AWS behind it, which takes no other. */
+export async function giveIdentity(aws: RunningAws, dir: string): Promise<Identity> {
+  const token = join(dir, 'identity-token');
+  writeFileSync(token, 'Bearer of-the-platform');
+  const used: string[] = [];
+  let generation = 1;
+  const server = createServer(async (request, response) => {
+    if (request.url === '/credentials') {
+      const isOurs = request.headers.authorization === 'Bearer of-the-platform';
+      response.writeHead(isOurs ? 200 : 401, { 'content-type': 'application/json' });
+      response.end(isOurs ? JSON.stringify(keyOf(generation)) : '{}');
+      return;
+    }
+    const [, key = 'none'] = /Credential=([^/]+)/.exec(request.headers.authorization ?? '') ?? [];
+    if (!used.includes(key)) used.push(key);
+    if (key !== keyOf(generation).AccessKeyId) {
+      response.writeHead(403).end('<Error><Code>InvalidAccessKeyId</Code></Error>');
+      return;
+    }
+    const forwarded = ask(aws.url + request.url, {
+      method: request.method,
+      headers: { ...request.headers, host: new URL(aws.url).host },
+    });
+    forwarded.on('response', (answer) => {
+      response.writeHead(answer.statusCode ?? 500, answer.headers);
+      answer.pipe(response);
+    });
+    forwarded.on('error', () => response.destroy());
+    request.pipe(forwarded);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    env: {
+      AWS_ENDPOINT_URL: url,
+      AWS_CONTAINER_CREDENTIALS_FULL_URI: `${url}/credentials`,
+      AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: token,
+    },
+    used,
+    rotate: () => void generation++,
+    async stop() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+function keyOf(generation: number): Readonly<Record<string, string>> {
+  return {
+    AccessKeyId: `ASIAGENERATION${generation}`,
+    SecretAccessKey: `${SESSION_SECRET}-${generation}`,
+    Token: `session-${generation}`,
+    Expiration: new Date(systemClock.now() + 3_600_000).toISOString(),
+  };
+}
+
+/** What no log, event, state or answer may hold. */
+export const SESSION_SECRET = 'horse-staple-correct';
 
 function matches(text: string, pattern: RegExp): string[] {
   return [...text.matchAll(pattern)].map(([, name = '']) => name).sort();
