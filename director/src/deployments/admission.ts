@@ -101,7 +101,7 @@ async function rollbackOf(
   return { deployments: [newDeployment(command, undone, clock, toVersion(target))], writes: [] };
 }
 
-function toVersion(version: number | undefined): Partial<DeploymentRecord> {
+function toVersion(version: DeploymentRecord['toVersion']): Partial<DeploymentRecord> {
   return version === undefined ? {} : { toVersion: version };
 }
 

@@ -182,7 +182,7 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
 
   async function wayBack(applied: ReadonlyMap<UnitId, UnitState>): Promise<Inputs> {
     const { record, stack } = tenure;
-    const version = record.toVersion ?? stack.version - 1;
+    const version = record.toVersion === 'current' ? stack.version : (record.toVersion ?? stack.version - 1);
     if (version < 0) throw new Unplannable(`${record.stack} has no version before its first`);
     const past = await pastOf(record.stack, applied, stack.version, version, store);
     const strangers = past.undoes.filter((id) => record.undoes && !record.undoes.includes(id));

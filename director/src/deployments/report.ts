@@ -13,11 +13,12 @@ export function summaryOf(plan: Plan): PlanSummary {
   const changing = plan.units.filter(({ change, kept }) => change.action !== 'none' && kept === undefined);
   return {
     hash: plan.hash,
-    changes: changing.map(({ id, change, resources }) => ({
+    changes: changing.map(({ id, change, drifted, resources }) => ({
       unit: id,
       action: change.action,
       ...(change.action === 'update' ? { fields: [...change.fields] } : {}),
       ...(change.action === 'replace' ? { because: change.because } : {}),
+      ...(drifted ? { drifted } : {}),
       ...(resources ? { resources: resources.map(resourceLine) } : {}),
     })),
     kept: plan.units.flatMap(({ id, kept }) => (kept === undefined ? [] : [{ unit: id, because: kept }])),
@@ -98,7 +99,7 @@ export function reportOf(record: DeploymentRecord): DeploymentReport {
     operation,
     status,
     ...(version === undefined ? {} : { version }),
-    ...(toVersion === undefined ? {} : { to_version: toVersion }),
+    ...(typeof toVersion === 'number' ? { to_version: toVersion } : {}),
     ...(rolledBackBy === undefined ? {} : { rolled_back_by: rolledBackBy }),
     ...(plan ? { plan: summaryOf(plan) } : {}),
     units: units.filter(({ result }) => result !== 'unchanged'),

@@ -74,8 +74,8 @@ export interface DeploymentRecord {
   readonly cancel?: Word;
   /** The unasked way back of a deployment that failed. */
   readonly onFailure?: 'keep' | 'rollback';
-  /** Of a rollback. */
-  readonly toVersion?: number;
+  /** Of a rollback; `current`: whichever it is when it is planned. */
+  readonly toVersion?: number | 'current';
   /** The deployments that it undoes: they show as rolled back once it has succeeded. */
   readonly undoes?: readonly string[];
   readonly rolledBackBy?: string;

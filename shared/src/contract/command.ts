@@ -103,8 +103,11 @@ const DATA = {
       deployment: DeploymentId.optional(),
       dataflow: z.string().min(1).optional(),
       scope,
-      /** Default: the version before that of the deployment, or before the newest. */
-      to_version: z.number().int().nonnegative().optional(),
+      /**
+       * Default: the version before that of the deployment, or before the newest. `current` puts back what somebody
+       * else has changed; with `dry_run` it tells what that is.
+       */
+      to_version: z.union([z.number().int().nonnegative(), z.literal('current')]).optional(),
     })
     .refine(({ deployment, dataflow }) => (deployment === undefined) !== (dataflow === undefined), {
       error: 'name either the deployment that is to be undone, or the dataflow',

@@ -231,7 +231,7 @@ function isLetGo(unit: PlannedUnit, outcome: UnitOutcome): boolean {
 
 /** What may be there after a call of which nobody knows how it ended: what was, and of a policy all that was asked for too. */
 function halfDone(asked: UnitState, prior: UnitState | undefined): UnitState {
-  if (!prior) return asked;
+  if (!prior) return { ...asked, begun: true };
   if (asked.kind !== 'grants') return prior;
   const bindings = [...bindingsOf(prior), ...bindingsOf(asked)];
   const each = new Map(bindings.map((binding) => [bindingKey(binding), binding]));

@@ -14,6 +14,7 @@ import {
   type StackId,
   type Unit,
   type UnitId,
+  type UnitSpec,
   unitId,
 } from '../model/unit.ts';
 import type { Engine, EngineContext, Refusal, ToolLine } from './engine.ts';
@@ -39,6 +40,8 @@ export interface PlannedUnit {
   readonly refused?: Refusal;
   /** Written, but not yet seen in effect. */
   readonly unverified?: boolean;
+  /** It was applied as it is described, and yet it differs: somebody else changed it. */
+  readonly drifted?: boolean;
   /** Nothing is called for it: it goes with that, which it is on. */
   readonly implied?: UnitId;
 }
@@ -137,8 +140,10 @@ async function planDesired(request: PlanRequest): Promise<PlannedUnit[]> {
     const spec = resolve(unit.spec, (id) => outputs.get(id));
     const waiting = (because: string): void => request.waiting?.(unit.id, because);
     const log = (line: ToolLine): void => request.log?.(unit.id, line);
-    const planned = await ask({ unit, spec, prior: priors.get(unit.id) }, { ...context, waiting, log });
-    return { id: unit.id, kind: unit.kind, after, ...planned };
+    const prior = priors.get(unit.id);
+    const planned = await ask({ unit, spec, prior }, { ...context, waiting, log });
+    const drifted = planned.change.action !== 'none' && wasApplied(spec, prior) ? { drifted: true } : {};
+    return { id: unit.id, kind: unit.kind, after, ...planned, ...drifted };
   }
 
   async function planUnit(unit: Unit, after: readonly UnitId[]): Promise<PlannedUnit> {
@@ -151,7 +156,9 @@ async function planDesired(request: PlanRequest): Promise<PlannedUnit[]> {
     }
     const planned = await lookAt(unit, after, outputs);
     // What was seen granted was seen on the one that goes.
-    return madeAnew ? { ...planned, change: { action: 'create' }, unverified: true } : planned;
+    if (!madeAnew) return planned;
+    const { drifted: _, ...rest } = planned;
+    return { ...rest, change: { action: 'create' }, unverified: true };
   }
 
   for (const place of order(nodes)) {
@@ -161,6 +168,11 @@ async function planDesired(request: PlanRequest): Promise<PlannedUnit[]> {
   // All are awaited before one is let fail, so that no question is left open behind our back.
   await Promise.allSettled(known.values());
   return Promise.all(desired.map(async (unit) => (await known.get(unit.id)) ?? lookAt(unit, [], new Map())));
+}
+
+/** States of the first release do not tell. */
+function wasApplied(spec: UnitSpec, prior: UnitState | undefined): boolean {
+  return prior?.fingerprint !== undefined && !prior.begun && prior.fingerprint === fingerprint(spec);
 }
 
 function planObsolete({ obsolete, keep, desired, priors, engine }: PlanRequest): PlannedUnit[] {

@@ -28,10 +28,11 @@ export function planLines(plan: PlanSummary, paint: Paint): string[] {
 type UnitChange = PlanSummary['changes'][number];
 type ResourceLine = NonNullable<UnitChange['resources']>[number];
 
-function changeLine({ unit, action, fields, because, resources }: UnitChange, paint: Paint): string {
+function changeLine({ unit, action, fields, because, drifted, resources }: UnitChange, paint: Paint): string {
   // What a grant changes stands further down; what a module changes, by resource under it.
   const isTold = unit.startsWith('grants/') || resources !== undefined;
-  const detail = because ?? (isTold ? undefined : fields?.join(', '));
+  const told = because ?? (isTold ? undefined : fields?.join(', '));
+  const detail = [told, drifted ? 'changed since it was applied' : undefined].filter(Boolean).join('; ');
   return `${colourOf(action, paint)(`${MARKS[action] ?? '?'} ${unit}`)}${detail ? paint.dim(`  ${detail}`) : ''}`;
 }
 

@@ -13,7 +13,7 @@ import type { Reads } from '../reads.ts';
 import { demandPermitted, type Permission } from '../roles.ts';
 import { auditOf, demandStack, entryOf, historyOf, readsOfStack, wholeOf } from '../stacks.ts';
 import { pageOf, placeIn } from './cursor.ts';
-import { demandDone, objectOf, type SendingContext } from './sending.ts';
+import { demandDone, objectOf, type SendingContext, send } from './sending.ts';
 import { ok, serve } from './serve.ts';
 import { unlessKnown } from './tags.ts';
 
@@ -80,6 +80,13 @@ export function nativeStacks(context: NativeStacksContext): Router {
     const { stack } = await find(params, 'read-state', request);
     reads.note(request, stack, 'audit');
     return ok(await readsOfStack(stack, query.limit, store));
+  });
+
+  serve(router, STACK_ROUTES.checkStack, async ({ params, body, headers }, request) => {
+    const { scope, dataflow } = await find(params, 'read', request);
+    const { repair, ...rest } = body;
+    const data = { ...rest, scope, dataflow, to_version: 'current', dry_run: !repair };
+    return send({ type: 'rollback', data, headers }, request, context);
   });
 
   serve(router, STACK_ROUTES.lockStack, async ({ params, raw, headers }, request) => {

@@ -24,6 +24,15 @@ const UnlockBody = z.strictObject({
   reason: Reason.optional(),
 });
 
+const DriftBody = z
+  .strictObject({
+    reason: Reason.default('a look for drift'),
+    /** Puts back what was changed; needs whatever approval a deployment there needs. */
+    repair: z.boolean().default(false),
+    auto_approve: z.boolean().optional(),
+  })
+  .prefault({});
+
 const one = { tag: 'stacks', params: StackPath } as const;
 
 export const STACK_ROUTES = {
@@ -78,6 +87,18 @@ export const STACK_ROUTES = {
     query: z.strictObject({ limit: count(10_000, 100) }),
     answers: { 200: { description: 'The newest rows, oldest first.', schema: ReadTrail } },
     problems: [400, 404],
+  }),
+  checkStack: route({
+    ...one,
+    method: 'post',
+    path: '/v1/stacks/{scope}/{dataflow}/drift',
+    summary:
+      'Look whether anything differs from its version: a dry run whose plan is what somebody else changed',
+    headers: CommandHeaders,
+    body: DriftBody,
+    example: { reason: 'the nightly look' },
+    answers: RECEIPTS,
+    problems: [400, 404, 409, 413, 415],
   }),
   lockStack: route({
     ...one,
