@@ -52,6 +52,9 @@ import type { Artifacts } from './store/artifacts.ts';
 import { isGone, thisHolder } from './store/holder.ts';
 import type { DeploymentRecord } from './store/records.ts';
 import { mayPass, type Store } from './store/store.ts';
+import { approvalLinks } from './webhooks/approval-links.ts';
+import { approvalRoutes } from './webhooks/approval-routes.ts';
+import { ownUrl } from './webhooks/own-url.ts';
 import { webhookRoutes } from './webhooks/routes.ts';
 import { webhookSender } from './webhooks/sender.ts';
 import { publicTransport } from './webhooks/transport.ts';
@@ -100,6 +103,12 @@ export async function startDirector(
   const store = watchedStore(unwatched, metrics.committed);
 
   const addresses = { allowPrivate: config.allowPrivateHosts };
+  const links =
+    artifacts &&
+    approvalLinks({
+      ...{ store, artifacts, clock, rules: config.rules },
+      scopes: scopesIn(store, architectures),
+    });
   const webhooks =
     artifacts &&
     webhookSender({
@@ -107,6 +116,8 @@ export async function startDirector(
       self: holder.id,
       transport: publicTransport(addresses),
       onDisabled: (webhook, because) => log.warn('a webhook is deactivated', { webhook, because }),
+      onBreaker: (webhook, state) => log.info('the breaker of a webhook turned', { webhook, state }),
+      ...(links ? { letter: links.letter } : {}),
     });
   const sending = outbox({ store, bus, clock, random, onTrouble });
   const calls = limits({ all: config.concurrency, each: config.apiConcurrency });
@@ -264,6 +275,7 @@ export async function startDirector(
           ? [
               webhookRoutes({
                 ...{ store, artifacts, clock, addresses, sender: webhooks },
+                ownUrl: (request) => ownUrl(config, request),
                 onChange: (what, webhook, by) => log.info(`webhook ${what}`, { webhook, by }),
               }),
             ]
@@ -271,6 +283,9 @@ export async function startDirector(
         ...spoken.routes,
       ],
       refusals: spoken.refusals,
+      byLink:
+        links &&
+        approvalRoutes({ ...{ links, clock, intake: taking }, behindCloudRun: config.behindCloudRun }),
       push:
         config.delivery === 'push'
           ? pushRoutes({

@@ -27,6 +27,8 @@ export interface ServerOptions {
   readonly refusals?: readonly { readonly path: string; readonly handler: ErrorRequestHandler }[];
   /** Only where commands are pushed; it has an authentication of its own. */
   readonly push: Router | undefined;
+  /** What is reached by a link and without a token; it has a limit and a check of its own. */
+  readonly byLink?: Router | undefined;
 }
 
 export function createApp(options: ServerOptions): Express {
@@ -41,6 +43,7 @@ export function createApp(options: ServerOptions): Express {
     routes,
     refusals = [],
     push,
+    byLink,
   } = options;
   const app = express();
   app.disable('x-powered-by');
@@ -58,6 +61,7 @@ export function createApp(options: ServerOptions): Express {
     response.json(version);
   });
   if (push) app.use(push);
+  if (byLink) app.use(byLink);
   app.use(authenticate, limit, ...routes);
   app.use(({ path }) => {
     throw new Problem(404, 'Not found', `There is no ${path}`);

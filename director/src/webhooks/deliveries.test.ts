@@ -105,7 +105,7 @@ describe('what is told', () => {
     expect(bodyOf(deliveriesFor(deployment(), parked, [webhook()], NOON))).toMatchObject({
       type: 'deployment.awaiting_approval',
       timestamp: '2026-03-01T12:00:00.000Z',
-      data: { plan_hash: 'abc' },
+      data: { plan_hash: 'abc', expires_at: '2026-03-01T12:00:00.001Z' },
     });
   });
 

@@ -106,6 +106,7 @@ function messageOf(type: WebhookEvent, record: DeploymentRecord, at: string): We
       dry_run: dryRun,
       ...(version === undefined ? {} : { version }),
       ...(planHash === undefined ? {} : { plan_hash: planHash }),
+      ...(approval?.state === 'pending' ? { expires_at: timestamp(approval.expiresAt) } : {}),
       ...troubleOf(record),
     },
   };

@@ -8,6 +8,19 @@ import { Conflict, type Store } from '../store/store.ts';
 import { removeLog } from './log.ts';
 import { newSecret } from './signature.ts';
 
+/** As it is kept. */
+export interface Webhook extends WebhookRecord {
+  /** Of one that is told with links that decide. */
+  readonly approvals?: Approvals;
+}
+
+export interface Approvals {
+  /** Another after each rotation and each new start: links that say an older one are void. */
+  readonly round: string;
+  /** What the links begin with; absent where the director did not know its own address. */
+  readonly base?: string;
+}
+
 export interface RegistryContext {
   readonly store: Store;
   readonly artifacts: Artifacts;
@@ -16,29 +29,32 @@ export interface RegistryContext {
 
 /** A webhook with the secret that is never shown again. */
 export interface Made {
-  readonly record: WebhookRecord;
+  readonly record: Webhook;
   readonly secret: string;
 }
 
 /** Secrets that sign at one time, so that the signatures fit into a header. */
 const MOST_SECRETS = 4;
 
+/** `base`: what links begin with, where that is known. */
 export async function createWebhook(
   request: WebhookRequest,
   by: string,
   context: RegistryContext,
+  base?: string,
 ): Promise<Made> {
   const { store, clock } = context;
   const id = `wh_${randomBytes(12).toString('hex')}`;
   const { made, secret } = await makeSecret(id, context);
-  const { url, events, scopes, stacks, dry_runs: dryRuns, description } = request;
-  const record: WebhookRecord = {
+  const { url, events, scopes, stacks, dry_runs: dryRuns, approvals, description } = request;
+  const record: Webhook = {
     id,
     url,
     events,
     scopes,
     stacks,
     dryRuns,
+    ...(approvals ? { approvals: { round: newRound(), ...(base === undefined ? {} : { base }) } } : {}),
     ...(description === undefined ? {} : { description }),
     active: true,
     secrets: [made],
@@ -60,12 +76,20 @@ export async function rotateSecret(
   let before: readonly WebhookSecret[] = [];
   const record = await changeWebhook(id, store, (found) => {
     before = found.secrets;
-    return { ...found, secrets: [made, ...expiring(found.secrets, clock.now(), keepMs)] };
+    return { ...inNewRound(found), secrets: [made, ...expiring(found.secrets, clock.now(), keepMs)] };
   });
   const kept = new Set((record?.secrets ?? []).map(({ key }) => key));
   const gone = [...before, made].filter(({ key }) => !kept.has(key));
   await Promise.all(gone.map(({ key }) => artifacts.remove(key)));
   return record && { record, secret };
+}
+
+/** Stops it, or starts it again; then links from before are void for good. Undefined when there is no such webhook. */
+export function setActive(id: string, active: boolean, store: Store): Promise<Webhook | undefined> {
+  return changeWebhook(id, store, ({ disabled: _, ...found }) => ({
+    ...(active && !found.active ? inNewRound(found) : found),
+    active,
+  }));
 }
 
 /** False when there was none. What it was to be told is forgotten. */
@@ -85,10 +109,10 @@ export async function removeWebhook(
 export async function changeWebhook(
   id: string,
   store: Store,
-  change: (record: WebhookRecord) => WebhookRecord,
-): Promise<WebhookRecord | undefined> {
+  change: (record: Webhook) => Webhook,
+): Promise<Webhook | undefined> {
   for (;;) {
-    const found = await store.get<WebhookRecord>(keys.webhook(id));
+    const found = await store.get<Webhook>(keys.webhook(id));
     if (!found) return undefined;
     const value = change(found.value);
     try {
@@ -119,6 +143,15 @@ async function makeSecret(
   const secret = newSecret();
   await artifacts.write(key, Buffer.from(secret));
   return { made: { key, createdAt: timestamp(clock.now()) }, secret };
+}
+
+function inNewRound(webhook: Webhook): Webhook {
+  const { approvals } = webhook;
+  return approvals ? { ...webhook, approvals: { ...approvals, round: newRound() } } : webhook;
+}
+
+function newRound(): string {
+  return randomBytes(8).toString('hex');
 }
 
 function expiring(secrets: readonly WebhookSecret[], now: number, keepMs: number): WebhookSecret[] {

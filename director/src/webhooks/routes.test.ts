@@ -15,6 +15,7 @@ import type { Caller } from '../http/roles.ts';
 import type { Log } from '../observability/log.ts';
 import { keys } from '../store/records.ts';
 import { dueWrite } from './deliveries.ts';
+import { ownUrl } from './own-url.ts';
 import { webhookRoutes } from './routes.ts';
 import type { WebhookSender } from './sender.ts';
 import { type Bench, dueFor, openBench, openReceiver, type Receiver, signaturesBy } from './testing.ts';
@@ -83,6 +84,7 @@ async function serve(allowPrivate = true, caller: Caller | undefined = admin()):
       ...bench,
       sender,
       addresses: { allowPrivate, lookup },
+      ownUrl: (request) => request.get('x-own-url'),
       onChange: (what, webhook, by) => note(`${webhook} ${what} by ${by}`),
     }),
   );
@@ -294,4 +296,50 @@ test('it takes an administrator of everything', async () => {
     ] as const)
       expect(await call(method, `/v1/webhooks${path}`), method + path).toMatchObject({ status: 403 });
   }
+});
+
+test('with approvals it is told with links that lead to us, or to where it says; without an address it says so', async () => {
+  const call = await serve(false);
+  const make = async (body: object, at?: string): Promise<Answer> =>
+    call('POST', '/v1/webhooks', body, 'application/json', at === undefined ? {} : { 'x-own-url': at });
+  const url = 'https://hooks.example/a';
+  const viewOf = ({ text }: Answer): WebhookView => WebhookView.parse(JSON.parse(text));
+  const own = 'https://director.example';
+  expect(viewOf(await make({ url, approvals: true }, own))).toMatchObject({
+    approvals: true,
+    approvals_at: own,
+  });
+  const elsewhere = await make({ url, approvals: true, approvals_at: 'https://door.example/sd/' }, own);
+  expect(viewOf(elsewhere)).toMatchObject({ approvals_at: 'https://door.example/sd' });
+  const nowhere = viewOf(await make({ url, approvals: true }));
+  expect(nowhere).toMatchObject({
+    approvals: true,
+    note: expect.stringContaining('say it with approvals_at'),
+  });
+  expect(nowhere.approvals_at).toBeUndefined();
+  const plain = viewOf(await make({ url }, own));
+  expect(plain.approvals).toBe(false);
+  expect([plain.approvals_at, plain.note]).toEqual([undefined, undefined]);
+  for (const more of [
+    { approvals_at: own },
+    { approvals: true, approvals_at: 'http://door.example' },
+    { approvals: true, approvals_at: 'ftp://door.example' },
+    { approvals: true, approvals_at: 'https://ada:pw@door.example' },
+    { approvals: true, approvals_at: 'https://door.example/?to=' },
+    { approvals: true, approvals_at: 'https://door.example/#' + 'x' },
+    { approvals: 'yes' },
+  ])
+    expect(await make({ url, ...more }, own), JSON.stringify(more)).toMatchObject({ status: 400 });
+});
+
+test('where links lead is what a token was meant for, or where somebody with a good token called', () => {
+  const called = { get: () => 'called.example' };
+  const at = (more: object) =>
+    ownUrl({ access: 'verified', audience: undefined, endpoint: undefined, ...more }, called);
+  expect(at({ audience: 'https://director.example/' })).toBe('https://director.example');
+  expect(at({})).toBe('https://called.example');
+  expect(at({ endpoint: 'http://127.0.0.1:1' })).toBe('http://called.example');
+  expect(at({ access: 'loopback' })).toBe('http://called.example');
+  for (const audience of ['1234.apps.example', 'urn:director', 'javascript:alert(1)'])
+    expect(at({ audience })).toBeUndefined();
 });

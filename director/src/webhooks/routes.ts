@@ -17,17 +17,18 @@ import { Problem } from '../http/problem.ts';
 import { AddressRefused, type AddressRules, demandPublic } from '../http/public-address.ts';
 import { demandPermitted } from '../http/roles.ts';
 import { listAll } from '../store/list-all.ts';
-import { keys, type WebhookRecord } from '../store/records.ts';
+import { keys } from '../store/records.ts';
 import { Conflict, type Key, type Store, type Write } from '../store/store.ts';
 import { dueWrite, testDelivery } from './deliveries.ts';
 import { deliveriesOf, deliveryView, placeOf } from './log.ts';
 import {
-  changeWebhook,
   createWebhook,
   type Made,
   type RegistryContext,
   removeWebhook,
   rotateSecret,
+  setActive,
+  type Webhook,
 } from './registry.ts';
 import type { WebhookSender } from './sender.ts';
 
@@ -36,6 +37,8 @@ export interface WebhookRoutesOptions extends RegistryContext {
   /** Where webhooks may be; only where that is a private network as well may one be called without TLS. */
   readonly addresses: AddressRules;
   /** What was done to webhooks, for the log. */
+  /** What links begin with: our own address, as far as whoever calls proves it. */
+  readonly ownUrl: (request: Request) => string | undefined;
   readonly onChange: (what: string, webhook: string, by: string) => void;
 }
 
@@ -56,7 +59,7 @@ export function webhookRoutes(options: WebhookRoutesOptions): Router {
     const by = callerOf(request);
     const key = headers['idempotency-key'];
     const asked = { ...body, url: await callable(body.url, options.addresses) };
-    const made = await createOnce({ asked, by, key }, options);
+    const made = await createOnce({ asked, by, key, base: baseFor(body, request, options) }, options);
     const location = { location: `/v1/webhooks/${made.record.id}` };
     if (!made.isNew) return { status: 200, body: viewOf(made.record), headers: location } as const;
     onChange('created', made.record.id, by);
@@ -64,7 +67,7 @@ export function webhookRoutes(options: WebhookRoutesOptions): Router {
   });
 
   answer(router, WEBHOOK_ROUTES.listWebhooks, async () => {
-    const rows = await listAll<WebhookRecord>(store, { collection: 'webhooks' });
+    const rows = await listAll<Webhook>(store, { collection: 'webhooks' });
     const webhooks = rows
       .map(({ value }) => viewOf(value))
       .sort((one, other) => (one.created_at < other.created_at ? -1 : 1));
@@ -77,7 +80,7 @@ export function webhookRoutes(options: WebhookRoutesOptions): Router {
 
   answer(router, WEBHOOK_ROUTES.changeWebhook, async ({ params, body: { active } }, request) => {
     const { id } = await demandWebhook(params.id, store);
-    const record = await changeWebhook(id, store, ({ disabled: _, ...found }) => ({ ...found, active }));
+    const record = await setActive(id, active, store);
     if (!record) throw missing(id);
     onChange(active ? 'activated' : 'deactivated', id, callerOf(request));
     return ok(viewOf(record));
@@ -150,9 +153,11 @@ interface Creation {
   readonly by: string;
   /** What it is known by when it is asked for again. */
   readonly key: string | undefined;
+  /** What its links begin with. */
+  readonly base: string | undefined;
 }
 
-type Created = ({ readonly isNew: true } & Made) | { readonly isNew: false; readonly record: WebhookRecord };
+type Created = ({ readonly isNew: true } & Made) | { readonly isNew: false; readonly record: Webhook };
 
 /** What was made under a key, written in the commit that made it. */
 interface KeyRecord {
@@ -162,15 +167,16 @@ interface KeyRecord {
 }
 
 /** Makes no second one under a key. Throws a Problem 409: for another under the same key, and for one too many. */
-async function createOnce({ asked, by, key }: Creation, options: WebhookRoutesOptions): Promise<Created> {
+async function createOnce(creation: Creation, options: WebhookRoutesOptions): Promise<Created> {
+  const { asked, key } = creation;
   const { store } = options;
-  if (key === undefined) return createNew(asked, by, options);
+  if (key === undefined) return createNew(creation, options);
   const row: Key = { collection: 'artifacts', id: `webhooks/keys/${key}` };
   const before = await store.get<KeyRecord>(row);
   if (before) return madeBefore(before.value, asked, key, store);
   const secrets: string[] = [];
   try {
-    return await createNew(asked, by, { ...options, ...noting(row, asked, secrets, options) });
+    return await createNew(creation, { ...options, ...noting(row, asked, secrets, options) });
   } catch (error) {
     const other = error instanceof Conflict ? await store.get<KeyRecord>(row) : undefined;
     if (!other) throw error;
@@ -179,11 +185,11 @@ async function createOnce({ asked, by, key }: Creation, options: WebhookRoutesOp
   }
 }
 
-async function createNew(asked: WebhookRequest, by: string, options: WebhookRoutesOptions): Promise<Created> {
+async function createNew({ asked, by, base }: Creation, options: WebhookRoutesOptions): Promise<Created> {
   const there = await options.store.list({ collection: 'webhooks', limit: MOST_WEBHOOKS });
   if (there.length >= MOST_WEBHOOKS)
     throw new Problem(409, 'Too many webhooks', `There are ${MOST_WEBHOOKS} already`, 'remove one first');
-  return { isNew: true, ...(await createWebhook(asked, by, options)) };
+  return { isNew: true, ...(await createWebhook(asked, by, options, base)) };
 }
 
 async function madeBefore(
@@ -192,8 +198,8 @@ async function madeBefore(
   key: string,
   store: Store,
 ): Promise<Created> {
-  const found = await store.get<WebhookRecord>(keys.webhook(webhook));
-  if (found && before === fingerprint(asked)) return { isNew: false, record: found.value };
+  const found = await store.get<Webhook>(keys.webhook(webhook));
+  if (found && before === contentOf(asked)) return { isNew: false, record: found.value };
   const what = found ? 'another webhook' : `the webhook ${webhook}, which was removed`;
   throw new Problem(
     409,
@@ -202,6 +208,11 @@ async function madeBefore(
     'send it again under a new key',
     { slug: 'id-taken' },
   );
+}
+
+/** A request from before there were links is the same as one that asks for none. */
+function contentOf({ approvals, ...asked }: WebhookRequest): string {
+  return fingerprint(approvals ? { ...asked, approvals } : asked);
 }
 
 /** Has the commit that makes a webhook say under which key it was made; `secrets` gets the names of what is kept for it. */
@@ -213,7 +224,7 @@ function noting(
 ): Pick<WebhookRoutesOptions, 'store' | 'artifacts'> {
   const noteOf = ({ key }: Write): Write[] => {
     if (key.collection !== 'webhooks') return [];
-    const value: KeyRecord = { webhook: key.id, asked: fingerprint(asked) };
+    const value: KeyRecord = { webhook: key.id, asked: contentOf(asked) };
     return [{ type: 'put', key: row, value, if: 'absent' }];
   };
   return {
@@ -247,9 +258,26 @@ async function callable(text: string, addresses: AddressRules): Promise<string> 
   return url.href;
 }
 
+/** What links begin with. Throws a Problem 400 for what nothing can come behind. */
+function baseFor(
+  { approvals, approvals_at }: WebhookRequest,
+  request: Request,
+  { addresses, ownUrl }: WebhookRoutesOptions,
+): string | undefined {
+  if (approvals_at === undefined) return approvals ? ownUrl(request) : undefined;
+  const refuse = (detail: string): Problem => invalid([{ in: 'body', pointer: '/approvals_at', detail }]);
+  if (!approvals) throw refuse('it is of links, and approvals is not true');
+  const url = new URL(approvals_at);
+  if (url.protocol !== 'https:' && !addresses.allowPrivate)
+    throw refuse('links lead over TLS: write https://');
+  if (url.search + url.hash + url.username + url.password !== '')
+    throw refuse('it is a host, and a path at most');
+  return url.href.replace(/\/+$/, '');
+}
+
 /** Throws a Problem 404. */
-async function demandWebhook(id: string, store: Store): Promise<WebhookRecord> {
-  const found = /^wh_[0-9a-f]{24}$/.test(id) ? await store.get<WebhookRecord>(keys.webhook(id)) : undefined;
+async function demandWebhook(id: string, store: Store): Promise<Webhook> {
+  const found = /^wh_[0-9a-f]{24}$/.test(id) ? await store.get<Webhook>(keys.webhook(id)) : undefined;
   if (!found) throw missing(id);
   return found.value;
 }
@@ -263,12 +291,15 @@ function missing(id: string): Problem {
   );
 }
 
+const NO_LINKS =
+  'It carries no links: the director does not know its own address. Make it again, and say it with approvals_at';
+
 function withSecret({ record, secret }: Made): WebhookWithSecret {
   return { ...viewOf(record), secret };
 }
 
-function viewOf(record: WebhookRecord): WebhookView {
-  const { id, url, events, scopes, stacks, dryRuns, description, active, disabled } = record;
+function viewOf(record: Webhook): WebhookView {
+  const { id, url, events, scopes, stacks, dryRuns, approvals, description, active, disabled } = record;
   return {
     id,
     url,
@@ -276,6 +307,9 @@ function viewOf(record: WebhookRecord): WebhookView {
     scopes: [...scopes],
     stacks: [...stacks],
     dry_runs: dryRuns,
+    approvals: approvals !== undefined,
+    approvals_at: approvals?.base,
+    note: approvals && approvals.base === undefined ? NO_LINKS : undefined,
     description,
     active,
     disabled,

@@ -1,7 +1,7 @@
 /** Telling receivers on this machine: signed, once where all goes well, and again and again where it does not. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { keys, type WebhookRecord } from '../store/records.ts';
-import { type Store, StoreFailure } from '../store/store.ts';
+import { Conflict, type Store, StoreFailure } from '../store/store.ts';
 import type { Transport } from './attempt.ts';
 import { deliveriesFor } from './deliveries.ts';
 import { answers, type Bench, deployment, openBench, signaturesBy } from './testing.ts';
@@ -244,4 +244,82 @@ test('a director that stops cuts off what is under way, and another goes on with
   other.wake();
   bench.clock.advance(5 * SECOND);
   await vi.waitFor(() => expect(silent.received).toHaveLength(2), { timeout: 20_000 });
+});
+
+test('a receiver that fails five times in a row is left alone, then one delivery sees, and nobody lost a try', async () => {
+  let isWell = false;
+  const { url, received } = await bench.receiver((request, response) =>
+    answers(isWell ? 204 : 503)(request, response),
+  );
+  const { id } = await bench.webhookAt(url);
+  const others = await bench.receiver();
+  const other = await bench.webhookAt(others.url);
+  const states: string[] = [];
+  const sender = bench.sender({ onBreaker: (webhook, state) => states.push(`${webhook} ${state}`) });
+  // One after the other, so that the count is that of the machine and not of who was under way.
+  for (let number = 0; number < 5; number++) {
+    await bench.tell(id, `d${number}`);
+    sender.wake();
+    await sender.settled();
+  }
+  expect(received).toHaveLength(5);
+  expect(states).toEqual([`${id} open`]);
+  const held = await Promise.all([5, 6, 7, 8].map((number) => bench.tell(id, `d${number}`)));
+  await bench.tell(other.id);
+  sender.wake();
+  await sender.settled();
+  bench.clock.advance(29 * SECOND);
+  await sender.settled();
+  expect(received).toHaveLength(5);
+  expect(others.received).toHaveLength(1);
+  for (const one of held) expect(await bench.deliveryOf(one)).toBeUndefined();
+  // Half-open: one sees that it still fails, and the time is twice as long.
+  bench.clock.advance(SECOND);
+  await sender.settled();
+  expect(received).toHaveLength(6);
+  bench.clock.advance(59 * SECOND);
+  await sender.settled();
+  expect(received).toHaveLength(6);
+  isWell = true;
+  bench.clock.advance(SECOND);
+  await sender.settled();
+  expect(states).toEqual(
+    ['open', 'half-open', 'open', 'half-open', 'closed'].map((state) => `${id} ${state}`),
+  );
+  // Those that were held back, and those whose own wait is over, as soon as it is closed.
+  await vi.waitFor(() => expect(received).toHaveLength(6 + 9), { timeout: 20_000 });
+  await sender.settled();
+  const [first, ...rest] = await Promise.all(held.map(bench.deliveryOf));
+  expect(first?.state).toBe('delivered');
+  for (const one of rest) expect(one).toMatchObject({ state: 'delivered', attempts: 1 });
+  expect(await bench.dueRows()).toEqual([]);
+});
+
+test('what another director took meanwhile is no call, and does not keep the one call from being made', async () => {
+  const { url, received } = await bench.receiver(answers(503));
+  const { id } = await bench.webhookAt(url);
+  let isTaken = false;
+  const contested: Store = {
+    ...bench.store,
+    async commit(writes, durability) {
+      if (isTaken) throw new Conflict({ collection: 'deliveries', id: 'taken' });
+      await bench.store.commit(writes, durability);
+    },
+  };
+  const states: string[] = [];
+  const sender = bench.sender({ store: contested, onBreaker: (_webhook, state) => states.push(state) });
+  for (let number = 0; number < 5; number++) {
+    await bench.tell(id, `d${number}`);
+    sender.wake();
+    await sender.settled();
+  }
+  isTaken = true;
+  bench.clock.advance(30 * SECOND);
+  await sender.settled();
+  expect(received).toHaveLength(5);
+  expect(states.slice(0, 3)).toEqual(['open', 'half-open', 'open']);
+  isTaken = false;
+  bench.clock.advance(5 * SECOND);
+  await sender.settled();
+  expect(received).toHaveLength(6);
 });

@@ -2,18 +2,21 @@
  * Sends what is due to webhooks: at least once, always under the same id, until the receiver has it or it is given up.
  *
  * Any number of directors do this over one store. Each looks every so often for what somebody left, and at once for
- * what it has itself written; whoever claims a delivery in the store sends it.
+ * what it has itself written; whoever claims a delivery in the store sends it. Where a receiver fails and fails, this
+ * director sends it nothing for a while, and then one thing to see (`breaker.ts`): what waits meanwhile loses no try.
  */
 import { type Clock, type Random, timestamp } from '@service-director/shared/kit/clock.ts';
 import { limits } from '@service-director/shared/kit/limiter.ts';
 import type { Artifacts } from '../store/artifacts.ts';
 import { listAll } from '../store/list-all.ts';
-import { type DeliveryRecord, type DueRecord, keys, type WebhookRecord } from '../store/records.ts';
+import { type DeliveryRecord, type DueRecord, keys } from '../store/records.ts';
 import { Conflict, type Store, type Stored, type Write } from '../store/store.ts';
 import { type Attempted, attempt, type Transport } from './attempt.ts';
-import { claimed, given, isGone, MOST_ATTEMPTS, readyAt, tried } from './delivery.ts';
+import type { Breaker, BreakerRules, Outcome } from './breaker.ts';
+import { type Breakers, breakersBy } from './breakers.ts';
+import { CLAIM_MS, claimed, given, isGone, MOST_ATTEMPTS, readyAt, tried } from './delivery.ts';
 import { pruneLog } from './log.ts';
-import { changeWebhook, signingSecrets } from './registry.ts';
+import { changeWebhook, signingSecrets, type Webhook } from './registry.ts';
 import { messageIdOf, signatureHeaders } from './signature.ts';
 
 export interface WebhookSender {
@@ -38,6 +41,10 @@ export interface SenderOptions {
   readonly onTrouble: (error: unknown, about: string) => void;
   /** A receiver wants to hear nothing more. */
   readonly onDisabled: (webhook: string, because: string) => void;
+  /** A receiver that fails is left alone for a while, looked at again, or called as before. */
+  readonly onBreaker?: (webhook: string, state: Breaker['state']) => void;
+  /** The body as it goes out to a webhook; by default as it was written. */
+  readonly letter?: (due: DueRecord, webhook: Webhook) => Promise<string>;
   /** For one try. Milliseconds, less than a claim holds. Default 10,000. */
   readonly timeoutMs?: number;
 }
@@ -49,6 +56,8 @@ const LOOK_MS = 30_000;
 const AGAIN_MS = 5_000;
 /** Tries under way, altogether and to one webhook: a slow receiver keeps no other waiting. */
 const AT_ONCE = { all: 16, each: 2 };
+/** Minutes without a call where nothing answers; what a receiver missed it hears not much later than it is well. */
+const BREAKING: BreakerRules = { failures: 5, firstMs: 30_000, longestMs: 600_000, probeMs: CLAIM_MS };
 /** Of a webhook, its log is pruned after so many deliveries. */
 const PRUNED_EVERY = 20;
 
@@ -60,7 +69,15 @@ export function webhookSender(options: SenderOptions): WebhookSender {
   const underWay = new Map<string, Promise<void>>();
   const ends = new Map<string, number>();
   const stopping = new AbortController();
-  const post = postman(options, stopping.signal);
+  const breakers = breakersBy({
+    clock,
+    rules: BREAKING,
+    onTurn(webhook, state) {
+      options.onBreaker?.(webhook, state);
+      if (state === 'closed') lookAgain(webhook);
+    },
+  });
+  const post = postman(options, breakers, stopping.signal);
   let lookedAt = Number.NEGATIVE_INFINITY;
   let looking: Promise<void> = Promise.resolve();
   let willLook = false;
@@ -97,6 +114,11 @@ export function webhookSender(options: SenderOptions): WebhookSender {
       if (clock.now() >= lookedAt + LOOK_MS) wake();
       else proceed();
     });
+  }
+
+  /** Each sees for itself whether it may be tried: those that were only held back, now. */
+  function lookAgain(webhook: string): void {
+    for (const id of dueAt.keys()) if (webhookOf(id) === webhook && !underWay.has(id)) dueAt.set(id, 0);
   }
 
   function start(id: string): void {
@@ -154,9 +176,13 @@ interface Posted {
 
 /** Does what has to be done now for one delivery. Rejects with Conflict when somebody else did it. */
 function postman(
-  { store, artifacts, clock, random, transport, self, timeoutMs = TIMEOUT_MS, onDisabled }: SenderOptions,
+  options: SenderOptions,
+  breakers: Breakers,
   signal: AbortSignal,
 ): (id: string) => Promise<Posted> {
+  const { store, artifacts, clock, random, transport, self, timeoutMs = TIMEOUT_MS, onDisabled } = options;
+  const { letter = async ({ body }: DueRecord) => body } = options;
+
   async function post(id: string): Promise<Posted> {
     const [due, found] = await Promise.all([
       store.get<DueRecord>(keys.due(id)),
@@ -167,23 +193,37 @@ function postman(
     if (before && before.state !== 'pending') return forget(id);
     const ready = readyAt(before);
     if (ready > clock.now()) return { next: ready, hasEnded: false };
-    const webhook = await store.get<WebhookRecord>(keys.webhook(due.value.webhook));
+    const webhook = await store.get<Webhook>(keys.webhook(due.value.webhook));
     if (!webhook) return forget(id);
     if (!webhook.value.active) return end(given(due.value, before, 'dropped'), found);
     if (before && before.attempts >= MOST_ATTEMPTS) return end(given(due.value, before, 'failed'), found);
-    return send(due.value, found, webhook.value);
+    const again = breakers.ask(webhook.id);
+    if (again !== undefined) return { next: again, hasEnded: false };
+    let outcome: Outcome = 'unknown';
+    try {
+      return await send(due.value, found, webhook.value, (heard) => {
+        outcome = heard;
+      });
+    } finally {
+      breakers.tell(webhook.id, outcome);
+    }
   }
 
   async function send(
     due: DueRecord,
     found: Stored<DeliveryRecord> | undefined,
-    webhook: WebhookRecord,
+    webhook: Webhook,
+    hear: (outcome: Outcome) => void,
   ): Promise<Posted> {
-    const secrets = await signingSecrets(webhook, artifacts, clock.now());
+    const [secrets, body] = await Promise.all([
+      signingSecrets(webhook, artifacts, clock.now()),
+      letter(due, webhook),
+    ]);
     const claim = claimed(due, found?.value, self, clock.now());
     // With the machine only the claim is lost: somebody sends it again, under the same id.
     await store.commit([put(claim, found)], 'soon');
-    const result = await tryOnce(webhook, due, secrets);
+    const result = await tryOnce(webhook, { ...due, body }, secrets);
+    hear(outcomeOf(result, signal));
     const after = tried(claim, result, clock.now(), random);
     const mine = { version: (found?.version ?? 0) + 1 };
     if (isGone(result)) await disable(webhook.id);
@@ -193,7 +233,7 @@ function postman(
   }
 
   async function tryOnce(
-    { url }: WebhookRecord,
+    { url }: Webhook,
     { id, body, traceparent }: DueRecord,
     secrets: readonly string[],
   ): Promise<Attempted> {
@@ -230,6 +270,12 @@ function postman(
   }
 
   return post;
+}
+
+/** What a try says of the receiver: nothing where we cut it off ourselves. */
+function outcomeOf({ error }: Attempted, { aborted }: AbortSignal): Outcome {
+  if (error === undefined) return 'succeeded';
+  return aborted ? 'unknown' : 'failed';
 }
 
 function put(value: DeliveryRecord, found: { readonly version: number } | undefined): Write {

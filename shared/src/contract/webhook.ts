@@ -51,6 +51,13 @@ export const WebhookRequest = z.strictObject({
   stacks: patterns(Pattern).default(['*']),
   /** Whether it is told of deployments that only plan. */
   dry_runs: z.boolean().default(false),
+  /** Whether what waits for an approval is told with links that decide it, for whoever has them. */
+  approvals: z.boolean().default(false),
+  /** What the links begin with, where that is not the director's own URL: that of a proxy before it. */
+  approvals_at: z
+    .url({ protocol: /^https?$/ })
+    .max(500)
+    .optional(),
   description: z.string().max(500).optional(),
 });
 export type WebhookRequest = z.output<typeof WebhookRequest>;
@@ -72,6 +79,11 @@ export const WebhookView = z.object({
   scopes: z.array(z.string()),
   stacks: z.array(z.string()),
   dry_runs: z.boolean(),
+  approvals: z.boolean(),
+  /** What its links begin with. */
+  approvals_at: z.string().optional(),
+  /** Where it does not do all that was asked for: why. */
+  note: z.string().optional(),
   description: z.string().optional(),
   active: z.boolean(),
   disabled: z.object({ at: Time, because: z.string() }).optional(),
@@ -148,9 +160,35 @@ export const WebhookMessage = z.discriminatedUnion('type', [
       /** Of the stack's state, after it. */
       version: z.number().optional(),
       plan_hash: z.string().optional(),
+      /** Of an approval that is waited for: until when. */
+      expires_at: Time.optional(),
+      /** Links, for webhooks with `approvals`: each decides once, after a page was read and its button pressed. */
+      approve_url: z.string().optional(),
+      reject_url: z.string().optional(),
       error: z.string().optional(),
       fix: z.string().optional(),
     }),
   }),
 ]);
 export type WebhookMessage = z.output<typeof WebhookMessage>;
+
+/** What whoever uses a link may say with it: nobody knows whether it is true. */
+export const ApprovalWord = z.strictObject({
+  name: z.string().trim().min(1).max(100).optional(),
+  reason: z.string().trim().min(1).max(500).optional(),
+});
+export type ApprovalWord = z.output<typeof ApprovalWord>;
+
+/** What a link would decide, and how that stands. */
+export const ApprovalLink = z.object({
+  deployment: z.string(),
+  stack: z.string(),
+  decision: z.enum(['approve', 'reject']),
+  plan_hash: z.string(),
+  expires_at: Time,
+  /** `open`: it can be decided. `void`: its plan is another by now. `refused`: that takes somebody who is known. */
+  state: z.enum(['open', 'approved', 'rejected', 'expired', 'cancelled', 'void', 'refused']),
+  /** The same in a sentence. */
+  note: z.string(),
+});
+export type ApprovalLink = z.output<typeof ApprovalLink>;

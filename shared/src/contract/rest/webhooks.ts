@@ -2,6 +2,8 @@
 import { z } from 'zod';
 import { CommandId } from '../command.ts';
 import {
+  ApprovalLink,
+  ApprovalWord,
   DeliveryPage,
   DeliveryQuery,
   WebhookChange,
@@ -24,6 +26,15 @@ const CreateHeaders = z.object({
 
 /** What is on its way to the receiver. */
 const TestReceipt = z.object({ delivery: z.string() });
+
+const link = {
+  tag: 'webhooks',
+  open: true,
+  path: '/v1/approvals/{link}',
+  params: z.strictObject({ link: z.string().describe('The last part of `approve_url` or `reject_url`.') }),
+} as const;
+
+const HTML = 'text/html';
 
 export const WEBHOOK_ROUTES = {
   createWebhook: route({
@@ -120,5 +131,34 @@ export const WEBHOOK_ROUTES = {
     query: DeliveryQuery,
     answers: { 200: { description: 'A page of them.', schema: DeliveryPage } },
     problems: [400, 404],
+  }),
+  getApprovalLink: route({
+    ...link,
+    method: 'get',
+    summary: 'What a link of a webhook would decide',
+    description:
+      'Of a webhook with `approvals`. The link lets in, without a token; looking at it decides nothing. A page, and JSON where that is asked for.',
+    answers: {
+      200: { description: 'What would be applied, and how it stands.', schema: ApprovalLink, also: [HTML] },
+    },
+    problems: [404],
+  }),
+  decideByLink: route({
+    ...link,
+    method: 'post',
+    summary: 'Decide by a link of a webhook, once',
+    description:
+      'JSON, or the form of the page. The approver is the webhook; a name that is given is kept as what was said.',
+    body: ApprovalWord.prefault({}),
+    example: { name: 'Ada', reason: 'as agreed' },
+    answers: {
+      200: { description: 'It is decided.', schema: ApprovalLink, also: [HTML] },
+      409: {
+        description: 'It cannot be decided by this: it was decided before, or is another plan by now.',
+        schema: ApprovalLink,
+        also: [HTML],
+      },
+    },
+    problems: [400, 404, 413, 415],
   }),
 } as const;
