@@ -27,8 +27,8 @@ import { architectures } from './deployments/architectures.ts';
 import { coordinator } from './deployments/coordinator.ts';
 import { outbox, readyRow, type Speaker } from './deployments/outbox.ts';
 import { dialects } from './dialects/index.ts';
-import type { EngineHealth } from './dialects/nestor/engines.ts';
 import { engines } from './engines/index.ts';
+import { setUpEngines } from './engines/setup.ts';
 import { authenticate, callerOf } from './http/authenticate.ts';
 import { bundleRoutes } from './http/bundles.ts';
 import { commandRoutes } from './http/commands.ts';
@@ -48,7 +48,6 @@ import { countRequests, metricsDoor, metricsRoutes } from './observability/metri
 import { tracedIntake } from './observability/trace.ts';
 import { watchedStore } from './observability/watched-store.ts';
 import { openState, persistence, START_BACKOFF } from './state.ts';
-import type { Artifacts } from './store/artifacts.ts';
 import { isGone, thisHolder } from './store/holder.ts';
 import type { DeploymentRecord } from './store/records.ts';
 import { mayPass, type Store } from './store/store.ts';
@@ -121,16 +120,12 @@ export async function startDirector(
     });
   const sending = outbox({ store, bus, clock, random, onTrouble });
   const calls = limits({ all: config.concurrency, each: config.apiConcurrency });
+  const moduleEngines = setUpEngines({ terraform: config.terraform, artifacts, clock, log });
   const coordinating = coordinator({
     store,
     clock,
     random,
-    engine: enginesOf(await engines.gcp(), {
-      terraform: async () => {
-        if (!artifacts) throw new Error('There is nowhere to keep what Terraform leaves');
-        return engines.terraform({ ...config.terraform, artifacts, clock, graceMs: TOOL_GRACE_MS });
-      },
-    }),
+    engine: enginesOf(await engines.gcp(), moduleEngines.units),
     sources:
       artifacts &&
       sources({
@@ -207,6 +202,7 @@ export async function startDirector(
   ]);
   await persist('state', () => coordinating.start(), mayPass);
   webhooks?.wake();
+  moduleEngines.start();
   const listener: Listener | undefined =
     config.delivery === 'pull'
       ? listen({ pubsub, intake: taking, clock, random, log, subscriptions })
@@ -242,12 +238,7 @@ export async function startDirector(
     project: config.project,
     region: config.region,
     timeoutSeconds: config.deploymentSeconds,
-    engines: {
-      terraform: {
-        capabilities: ['plan', 'apply', 'destroy', 'drift'],
-        health: remembered(HEALTH_MS, clock, () => terraformHealth(config, artifacts)),
-      },
-    },
+    engines: moduleEngines.told,
   });
   return {
     app: createApp({
@@ -300,6 +291,7 @@ export async function startDirector(
     metricsDoor: metricsDoor(metrics, log),
     async stop() {
       stopping.abort(new Error('The director stops'));
+      moduleEngines.stop();
       await listener?.close();
       await spoken.stop();
       await coordinating.leave();
@@ -310,9 +302,6 @@ export async function startDirector(
     },
   };
 }
-
-/** What keeps a director from working is told for so long as it was found; whoever asks may ask often. Milliseconds. */
-const HEALTH_MS = 60_000;
 
 const REGISTRY = 'https://registry.terraform.io';
 
@@ -326,19 +315,8 @@ async function examination(config: Config, store: Store): Promise<Doctor> {
   });
 }
 
-async function terraformHealth(config: Config, artifacts: Artifacts | undefined): Promise<EngineHealth> {
-  if (!artifacts) return { status: 'unhealthy', message: 'set DIRECTOR_STATE_KEY' };
-  const { healthOf } = await import('./engines/terraform/health.ts');
-  const health = await healthOf(config.terraform);
-  if (health.ok) return { status: 'healthy', version: health.version };
-  return { status: 'unhealthy', message: `${health.because}; ${health.fix}` };
-}
-
 /** How old the facts in the metrics may be. Milliseconds. */
 const FACTS_MS = 10_000;
-
-/** Between asking a tool to stop and ending it. Cloud Run gives ten seconds to us. Milliseconds. */
-const TOOL_GRACE_MS = 8_000;
 
 /** Twelve digits. */
 async function projectNumberOf(cloud: Cloud): Promise<string> {

@@ -1,5 +1,6 @@
 /** What the director is told by its environment. The only reader of it. */
 import { AccessRule } from '@service-director/shared/model/architecture.ts';
+import { durationWithin, secondsOf } from '@service-director/shared/model/fields.ts';
 import { z } from 'zod';
 import { Backends } from './engines/terraform/backends.ts';
 
@@ -65,10 +66,21 @@ const Environment = z.object({
   IAC_GENERATOR_URL: z.url().default('http://iac-generator:3002'),
   /** Whether code may be fetched from, and webhooks sent to, hosts of a private network. */
   DIRECTOR_PRIVATE_HOSTS: z.enum(['refused', 'allowed']).default('refused'),
+  /** Whether there are modules of Terraform here at all. */
+  TERRAFORM_ENABLED: z.enum(['true', 'false']).default('true'),
   TERRAFORM_BINARY: z.string().min(1).default('terraform'),
   TERRAFORM_WORK_DIR: z.string().min(1).default('/tmp/terraform'),
   /** Where the states of modules are kept that declare no place, by cloud (`gcp`, `aws`, `azure`, `*`), as JSON. */
   TERRAFORM_BACKENDS: jsonText.pipe(Backends).optional(),
+  /** Before the names of workspaces that modules are given: `nestor-`. */
+  TERRAFORM_WORKSPACE_PREFIX: z
+    .string()
+    .regex(/^[A-Za-z0-9][\w-]{0,39}$/, {
+      error: 'it begins a name: at most 40 letters, digits, _ and -, and no hyphen first',
+    })
+    .optional(),
+  /** How long a deployment of such modules may take that was started at `/api/v1` and does not say so itself: `300s`. */
+  TERRAFORM_TIMEOUT: durationWithin('1s', '24h').optional(),
   /** Whether Terraform code may run programs of its own where the director is. */
   TERRAFORM_LOCAL_EXEC: z.enum(['refused', 'allowed']).default('refused'),
   /** The root of all APIs, where it is not Google: the local cloud. */
@@ -105,10 +117,14 @@ export interface Config {
   readonly generatorUrl: string;
   readonly allowPrivateHosts: boolean;
   readonly terraform: {
+    readonly isEnabled: boolean;
     readonly binary: string;
     readonly workRoot: string;
     readonly allowLocalExec: boolean;
     readonly backends: Backends | undefined;
+    /** Nothing, by default. */
+    readonly workspacePrefix: string;
+    readonly timeoutSeconds: number | undefined;
     /** What it may see of our environment: credentials of clouds, proxies, its own settings. */
     readonly environment: Readonly<Record<string, string>>;
   };
@@ -162,10 +178,13 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     generatorUrl: data.IAC_GENERATOR_URL,
     allowPrivateHosts: data.DIRECTOR_PRIVATE_HOSTS === 'allowed',
     terraform: {
+      isEnabled: data.TERRAFORM_ENABLED === 'true',
       binary: data.TERRAFORM_BINARY,
       workRoot: data.TERRAFORM_WORK_DIR,
       allowLocalExec: data.TERRAFORM_LOCAL_EXEC === 'allowed',
       backends: data.TERRAFORM_BACKENDS,
+      workspacePrefix: data.TERRAFORM_WORKSPACE_PREFIX ?? '',
+      timeoutSeconds: data.TERRAFORM_TIMEOUT && Math.ceil(secondsOf(data.TERRAFORM_TIMEOUT)),
       environment: toolEnvironment(env),
     },
     endpoint: data.SERVICE_DIRECTOR_CLOUD_ENDPOINT,

@@ -3,6 +3,7 @@ import type { Cloud } from '@service-director/shared/cloud/cloud.ts';
 import { CloudError } from '@service-director/shared/cloud/error.ts';
 import type { Clock, Random } from '@service-director/shared/kit/clock.ts';
 import type { BundleSource } from '@service-director/shared/model/bundle-source.ts';
+import { writtenFor } from '@service-director/shared/model/described-code.ts';
 import { AddressRefused, type AddressRules } from '../http/public-address.ts';
 import type { Artifacts } from '../store/artifacts.ts';
 import { BadBundle } from './bad-bundle.ts';
@@ -53,6 +54,8 @@ export function sources(options: SourcesOptions): Sources {
     if ('generator' in source)
       return { files: await fromGenerator(source.generator, { ...options, url: generatorUrl }, signal) };
     if ('storage' in source) return fromStorage(source.storage, options, signal);
+    if ('module' in source || 'configuration' in source)
+      return { files: [{ path: 'main.tf.json', content: Buffer.from(writtenFor(source)) }] };
     return fromGit(source, options, signal);
   }
 

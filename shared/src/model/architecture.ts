@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 import { BundleSource } from './bundle-source.ts';
+import { isOfTheCall, passingOn } from './described-code.ts';
 import { quote } from './diagnostic.ts';
 import {
   ArchitectureName,
@@ -471,6 +472,16 @@ const Module = section({
     .regex(/^[A-Za-z0-9][\w-]{0,89}$/)
     .optional(),
   teardown_protection: z.boolean().default(false).meta({ description: 'Never destroyed by us' }),
+}).transform((module, context) => {
+  const { source, variables } = module;
+  if (typeof source === 'string' || !('module' in source)) return module;
+  for (const name of Object.keys(variables).filter(isOfTheCall))
+    context.addIssue({
+      code: 'custom',
+      path: ['variables', name],
+      message: `"${name}" is no variable of a module: the call itself has that name`,
+    });
+  return { ...module, source: passingOn(source, Object.keys(variables)) };
 });
 export type Module = z.output<typeof Module>;
 

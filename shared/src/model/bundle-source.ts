@@ -1,5 +1,6 @@
 /** Where infrastructure code comes from, when it is not on the machine that asks. */
 import { z } from 'zod';
+import { DescribedConfiguration, DescribedModule } from './described-code.ts';
 import { quote } from './diagnostic.ts';
 
 /** `path` is the folder in it that is meant; all else comes along, since modules may refer to it. */
@@ -15,7 +16,10 @@ export type BundleSource =
       readonly git: string;
       readonly ref?: string | undefined;
       readonly path?: string | undefined;
-    };
+    }
+  /** Not brought at all: written by the director from what is said here. */
+  | DescribedModule
+  | DescribedConfiguration;
 
 export interface StorageAddress {
   readonly bucket: string;
@@ -115,10 +119,12 @@ export const BundleSource: z.ZodType<BundleSource> = z.union(
     z.strictObject({ generator: GeneratorJob, path }),
     z.strictObject({ storage: StorageObject, path }),
     z.strictObject({ git: Repository, ref: Ref.optional(), path }),
+    DescribedModule,
+    DescribedConfiguration,
   ],
   {
     error:
-      'say where the code is: exactly one of digest, generator, storage or git, and path for a folder in it',
+      'say where the code is: exactly one of digest, generator, storage or git, and path for a folder in it; or what it is: a module, with variables and outputs, or a configuration',
   },
 );
 

@@ -26,12 +26,20 @@ export class Refused extends Error {
   readonly status: number;
   readonly code: Code;
   readonly details: object;
+  readonly headers: Problem['headers'];
 
-  constructor(status: number, code: Code, message: string, details: object = {}) {
+  constructor(
+    status: number,
+    code: Code,
+    message: string,
+    details: object = {},
+    headers: Problem['headers'] = {},
+  ) {
     super(message);
     this.status = status;
     this.code = code;
     this.details = details;
+    this.headers = headers;
   }
 }
 
@@ -65,7 +73,7 @@ export function failed(log: Log): ErrorRequestHandler {
 }
 
 function headersOf(error: unknown): Problem['headers'] {
-  return error instanceof Problem ? error.headers : {};
+  return error instanceof Problem || error instanceof Refused ? error.headers : {};
 }
 
 function refusalOf(error: unknown): Refused {

@@ -7,6 +7,7 @@ import { durationWithin, ServiceName, secondsOf } from '@service-director/shared
 import { referencesOf } from '@service-director/shared/model/reference.ts';
 import { z } from 'zod';
 import { Environment } from '../environment.ts';
+import { type Choice, demandEngines, limitOf } from './choice.ts';
 import { circlesIn, distinct, type Edge, type Graph } from './graph.ts';
 import { Refused } from './refused.ts';
 
@@ -186,14 +187,9 @@ interface Mistake {
   readonly cycle?: readonly string[];
 }
 
-export interface Choice {
-  readonly engines: readonly string[];
-  /** Of those, for resources that name none. */
-  readonly preferred: string;
-}
-
-/** Throws Refused: 400 with all mistakes, 422 with all resources whose engine is not here. */
-export function parseWish(body: unknown, { engines, preferred }: Choice): Wish {
+/** Throws Refused: 400 with all mistakes, 422 with all resources whose engine is not here, 503 where it takes something again soon. */
+export function parseWish(body: unknown, choice: Choice): Wish {
+  const { engines, preferred } = choice;
   const sketch = Sketch.parse(body);
   const graph = graphOf(sketch);
   const request = Request.safeParse(body);
@@ -216,13 +212,13 @@ export function parseWish(body: unknown, { engines, preferred }: Choice): Wish {
   if (!request.success) throw request.error;
   demandEngines(
     request.data.resources.map((resource) => ({ name: resource.name, engine: engineOf(resource) })),
-    engines,
+    choice,
   );
   const { config: settings, dependencies: _, resources, name, ...rest } = request.data;
   return {
     ...rest,
     name: name ?? stackNameOf(rest.id),
-    settings,
+    settings: { ...limitOf(resources.map(engineOf), choice), ...settings },
     graph,
     labels: request.data.labels,
     annotations: request.data.annotations,
@@ -368,21 +364,6 @@ function wrongWith(text: string, field: string, names: readonly string[]): Mista
 function textsIn(value: unknown): string[] {
   if (typeof value === 'string') return [value];
   return typeof value === 'object' && value !== null ? Object.values(value).flatMap(textsIn) : [];
-}
-
-function demandEngines(
-  resources: readonly { readonly name: string; readonly engine: string }[],
-  engines: readonly string[],
-): void {
-  const without = resources.filter(({ engine }) => !engines.includes(engine));
-  if (without.length === 0) return;
-  const list = without.map(({ name, engine }) => `${name} (${engine})`).join(', ');
-  throw new Refused(
-    422,
-    'ENGINE_NOT_AVAILABLE',
-    `This director has no engine for ${list}; it has ${engines.join(', ')}`,
-    { resources: without, available: engines },
-  );
 }
 
 export const RollbackRequest = z.strictObject({

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { CloudError } from '@service-director/shared/cloud/error.ts';
 import type { EngineContext, ToolLine } from '@service-director/shared/engine/engine.ts';
 import { leastEnvironment, type Mask, runTool, shown, type ToolEnd } from '../tool.ts';
+import type { RunSign } from '../watch.ts';
 import { failureOf, type Phase } from './failure.ts';
 import { type Diagnostic, plainLine, read, type Said } from './messages.ts';
 import { places } from './room.ts';
@@ -16,6 +17,7 @@ export interface CliOptions {
   readonly root: string;
   readonly mask: Mask;
   readonly context: EngineContext;
+  readonly onRun: ((sign: RunSign) => void) | undefined;
 }
 
 export interface Call {
@@ -42,7 +44,8 @@ const MOST_LINES = 60;
 /** Bytes of JSON that are read at once. */
 const MOST_JSON = 256 * 1024 * 1024;
 
-export function cli({ binary, environment, graceMs, dir, root, mask, context }: CliOptions): Cli {
+export function cli(options: CliOptions): Cli {
+  const { binary, environment, graceMs, dir, root, mask, context, onRun } = options;
   const { home, logs, note } = places(dir);
   const { clock, signal, traceparent } = context;
   // Where tools look for the trace that they belong to.
@@ -64,8 +67,11 @@ export function cli({ binary, environment, graceMs, dir, root, mask, context }: 
 
     const command = { binary, args, cwd: root, env, log: join(logs, phase), note };
     const end = await runTool(command, { clock, signal, graceMs, onLine, meanwhile }).catch((error) => {
-      throw isMissing(error) ? missing(binary) : error;
+      if (!isMissing(error)) throw error;
+      onRun?.('broken');
+      throw missing(binary);
     });
+    if (!end.stopped) onRun?.(end.killedBy === undefined ? 'ran' : 'broken');
     if (end.stopped) throw cancelled(phase);
     if (end.code !== 0 && !(phase === 'plan' && end.code === 2))
       throw failureOf({ phase, end, ...heard }, mask);

@@ -2,6 +2,7 @@
 import { CloudError, type Reason } from '@service-director/shared/cloud/error.ts';
 import type { Mask, ToolEnd } from '../tool.ts';
 import { type Diagnostic, sentenceOf } from './messages.ts';
+import { arePassing, PassingFault } from './passing.ts';
 
 export type Phase = 'init' | 'plan' | 'apply' | 'destroy' | 'show' | 'workspace';
 
@@ -27,28 +28,42 @@ export function failureOf({ phase, end, diagnostics, tail }: Failure, { text }: 
       },
     );
   const errors = diagnostics.filter(({ severity }) => severity === 'error');
-  const said = errors.length > 0 ? errors.map(sentenceOf).join('; ') : reasonIn(tail.map(text));
+  const told = errors.length > 0 ? errors.map(sentenceOf) : errorsIn(tail.map(text));
+  const said = told.join('; ') || lastOf(tail.map(text));
   const lock = lockOf(
     errors.map(({ summary, detail }) => `${summary}\n${detail}`).join('\n') || tail.join('\n'),
   );
   if (lock) return new CloudError('conflict', text(began + lock.because), { fix: text(lock.fix) });
+  const message = began + cut(text(said) || `it ended with code ${end.code}`);
+  if (changesNothing(phase) && arePassing(told))
+    return new PassingFault('unknown-outcome', message, {
+      fix: 'run it again; where it stays so, check whether the director reaches what the message names',
+    });
   const { reason, fix } = kindOf(said, phase);
-  return new CloudError(reason, began + cut(text(said) || `it ended with code ${end.code}`), { fix });
+  return new CloudError(reason, message, { fix });
 }
 
 function cut(text: string): string {
   return text.length > LONGEST_REASON ? `${text.slice(0, LONGEST_REASON)} …` : text;
 }
 
-/** Each plain error begins with `Error: `; without one the last lines must do. */
-function reasonIn(tail: readonly string[]): string {
+function changesNothing(phase: Phase): boolean {
+  return phase === 'init' || phase === 'plan';
+}
+
+/** Each plain error begins with `Error: `. */
+function errorsIn(tail: readonly string[]): readonly string[] {
   const [, ...errors] = tail.join('\n').split(/^Error: /m);
   const told = errors.map((error) => error.replace(/\s+/g, ' ').trim());
   const specific = new Set(
     told.filter((error) => !error.startsWith('Terraform encountered problems during')),
   );
-  if (specific.size > 0) return [...specific].join('; ');
-  return told[0] ?? tail.slice(-5).join(' ').replace(/\s+/g, ' ').trim();
+  return specific.size > 0 ? [...specific] : told.slice(0, 1);
+}
+
+/** Where nothing says that it is an error the last lines must do. */
+function lastOf(tail: readonly string[]): string {
+  return tail.slice(-5).join(' ').replace(/\s+/g, ' ').trim();
 }
 
 /** Somebody holds the lock of the state: who, since when, and how one gets on. */

@@ -15,7 +15,9 @@ const OLDEST = [1, 5] as const;
 const LEAST_BYTES = 512 * 1024 * 1024;
 const LONGEST_MS = 30_000;
 
-type Options = Pick<TerraformOptions, 'binary' | 'workRoot' | 'environment'>;
+interface Options extends Pick<TerraformOptions, 'binary' | 'workRoot' | 'environment'> {
+  readonly signal?: AbortSignal | undefined;
+}
 
 export async function healthOf(options: Options): Promise<Health> {
   const tool = await toolHealthOf(options);
@@ -26,51 +28,79 @@ export async function healthOf(options: Options): Promise<Health> {
 
 type Ill = Extract<Health, { ok: false }>;
 
+/** A tool that runs, and is not what it should be. */
+type IllTool = Ill & { readonly isStrange: boolean };
+
 /** Whether the tool is there, and new enough. */
 export async function toolHealthOf({
   binary,
   workRoot,
   environment,
-}: Options): Promise<Ill | { readonly ok: true; readonly version: string }> {
-  const version = await versionOf(binary, toolEnvironment(workRoot, environment));
+  signal,
+}: Options): Promise<IllTool | { readonly ok: true; readonly version: string }> {
+  const said = await versionSaidBy(binary, toolEnvironment(workRoot, environment), signal);
+  const version = said === undefined ? undefined : versionIn(said);
   const install = 'install Terraform 1.5 or newer where the director runs';
   if (version === undefined)
-    return { ok: false, because: `There is no Terraform: ${binary} does not tell its version`, fix: install };
+    return {
+      ok: false,
+      because: `There is no Terraform: ${binary} does not tell its version`,
+      fix: install,
+      isStrange: said !== undefined,
+    };
   const [major = 0, minor = 0] = version.split('.').map(Number);
   if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]))
-    return { ok: false, because: `Terraform ${version} is too old`, fix: install };
+    return { ok: false, because: `Terraform ${version} is too old`, fix: install, isStrange: true };
   return { ok: true, version };
 }
+
+type IllRoom = Ill & { readonly isThere: boolean };
 
 /** Whether there is room where it works. */
 export async function roomHealthOf({
   workRoot,
-}: Pick<Options, 'workRoot'>): Promise<Ill | { readonly ok: true; readonly freeBytes: number }> {
+}: Pick<Options, 'workRoot'>): Promise<IllRoom | { readonly ok: true; readonly freeBytes: number }> {
   const freeBytes = await freeIn(workRoot);
   if (freeBytes === undefined)
     return {
       ok: false,
       because: 'The work directory of Terraform cannot be made',
       fix: 'set TERRAFORM_WORK_DIR to a folder that the director may write to',
+      isThere: false,
     };
   if (freeBytes < LEAST_BYTES)
     return {
       ok: false,
       because: `The work directory of Terraform has only ${Math.floor(freeBytes / 1024 / 1024)} MiB left`,
       fix: 'free space there, or set TERRAFORM_WORK_DIR to a larger disk',
+      isThere: true,
     };
   return { ok: true, freeBytes };
 }
 
 const Version = z.object({ terraform_version: z.string().regex(/^\d+\.\d+\.\d+/) });
 
-async function versionOf(binary: string, env: Readonly<Record<string, string>>): Promise<string | undefined> {
+/** Undefined where it cannot be run: it is not there, does not answer, or breaks. */
+async function versionSaidBy(
+  binary: string,
+  env: Readonly<Record<string, string>>,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  const late = AbortSignal.timeout(LONGEST_MS);
   try {
-    const { stdout } = await run(binary, ['version', '-json'], {
+    const { code, stdout } = await run(binary, ['version', '-json'], {
       env,
-      signal: AbortSignal.timeout(LONGEST_MS),
+      signal: signal ? AbortSignal.any([signal, late]) : late,
     });
-    return Version.parse(JSON.parse(stdout)).terraform_version;
+    return code === 0 ? stdout : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function versionIn(said: string): string | undefined {
+  try {
+    return Version.parse(JSON.parse(said)).terraform_version;
   } catch {
     return undefined;
   }

@@ -7,16 +7,19 @@ import { type Limiter, limiter } from '@service-director/shared/kit/limiter.ts';
 import type { Owner } from '@service-director/shared/model/unit.ts';
 import type { Artifacts } from '../../store/artifacts.ts';
 import { adoptTool, endStrays, type Mask, mask } from '../tool.ts';
+import type { RunSign } from '../watch.ts';
 import type { Backends } from './backends.ts';
 import { type Claim, claimDir } from './claim.ts';
 import { type Cli, cli, masked } from './cli.ts';
 import { type Held, holding } from './held.ts';
 import type { KeptPlan } from './kept.ts';
 import { plainLine, read } from './messages.ts';
+import { patiently } from './passing.ts';
 import { type PlanReading, readPlan } from './plan-json.ts';
 import { demandNoCommands, demandNoExternal, demandPlanWithoutCommands } from './policy.ts';
 import { furnish, LOCK, places, type Room, salvageState, stateWatcher, VARIABLES } from './room.ts';
 import { inputsOf, type Keys, keysOf, type ModuleSpec, roomName } from './spec.ts';
+import { noteWorkspace, placedInWorkspace } from './workspace.ts';
 
 export interface TerraformOptions {
   /** `terraform`, or a path. */
@@ -31,17 +34,24 @@ export interface TerraformOptions {
   readonly allowLocalExec: boolean;
   /** Where states are kept of modules that declare no place for it; by default, by the director. */
   readonly backends?: Backends | undefined;
+  /** Before the names of workspaces; nothing by default. */
+  readonly workspacePrefix?: string | undefined;
   /** Between the interrupt and the end by force of a cancel, in milliseconds. */
   readonly graceMs: number;
+  /** Told of each run, whatever came of it. */
+  readonly onRun?: ((sign: RunSign) => void) | undefined;
 }
 
 export interface Session {
+  /** With the workspace that it really has. */
   readonly spec: ModuleSpec;
   readonly keys: Keys;
   readonly mask: Mask;
   readonly context: EngineContext;
   /** Unpacks the module, to apply a plan or to make one; what it makes the tool see is then masked. */
   furnish(plan: Apt | undefined): Promise<Furnished>;
+  /** Right before it is made something of: from now on it has that workspace. */
+  noteWorkspace(): Promise<void>;
   /** Says that what init fetched will soon be of use to the apply of this plan. */
   expectApply(made: Furnished, plan: Apt): void;
 }
@@ -75,10 +85,10 @@ export function sessions(options: TerraformOptions): Within {
   const inits = limiter(options.environment.TF_PLUGIN_CACHE_DIR === undefined ? 16 : 1);
   const fetched = holding(options.clock);
 
-  return async ({ owner, spec }, context, job) => {
-    const keys = keysOf(owner, spec.name);
+  return async ({ owner, spec: asked }, context, job) => {
+    const keys = keysOf(owner, asked.name);
     await mkdir(options.workRoot, { recursive: true, mode: 0o700 });
-    const dir = join(await realpath(options.workRoot), roomName(owner, spec.name));
+    const dir = join(await realpath(options.workRoot), roomName(owner, asked.name));
     const hidden = maskFor(options.environment);
     const claim = await claimDir(dir, context);
     const held = fetched.take(dir);
@@ -88,13 +98,14 @@ export function sessions(options: TerraformOptions): Within {
       // A mask of its own: not everything that stood there is a secret to what comes after.
       await salvage({ dir, claim, keys, options, context, hidden: maskFor(options.environment) });
       isSafe = true;
+      const { artifacts, allowLocalExec, backends, workspacePrefix = '' } = options;
+      const spec = await placedInWorkspace(asked, keys, workspacePrefix, artifacts);
       const session: Session = {
         spec,
         keys,
         mask: hidden,
         context,
         async furnish(plan) {
-          const { artifacts, allowLocalExec, backends } = options;
           const lock = plan?.lock === undefined ? undefined : Buffer.from(plan.lock, 'base64');
           const room = await furnish({ dir, spec, keys, artifacts, allowLocalExec, backends, lock });
           for (const name of room.configuration.sensitive) hidden.add(spec.variables[name]);
@@ -110,6 +121,7 @@ export function sessions(options: TerraformOptions): Within {
             risk: (is) => (isSafe = !is),
           });
         },
+        noteWorkspace: () => noteWorkspace(spec, asked, keys, artifacts),
         expectApply({ room: { isRemote, root } }, { id }) {
           // What a backend was told stands in what its init leaves.
           if (!isRemote) expected = { root, plan: id };
@@ -217,17 +229,18 @@ interface Work {
 
 function furnished({ room, session, options, inits, held, risk }: Work): Furnished {
   const { spec, keys, mask: hidden, context } = session;
-  const { binary, environment, graceMs, artifacts, allowLocalExec } = options;
+  const { binary, environment, graceMs, artifacts, allowLocalExec, onRun } = options;
   const { dir, root } = room;
   const planFile = places(dir).plan;
-  const tool = cli({ binary, environment, graceMs, dir, root, mask: hidden, context });
+  const tool = cli({ binary, environment, graceMs, dir, root, mask: hidden, context, onRun });
   const parallelism = `-parallelism=${spec.parallelism}`;
 
   async function init(): Promise<void> {
     const { workspace } = spec;
     const isFetched = (await held?.restore(root)) ?? false;
     const args = ['init', '-input=false', '-no-color', '-reconfigure'];
-    if (!isFetched) await inits.run(() => tool.run({ phase: 'init', args }));
+    // Who waits for a better moment keeps nobody else waiting.
+    if (!isFetched) await patiently(context, () => inits.run(() => tool.run({ phase: 'init', args })));
     if (!allowLocalExec) {
       await demandNoCommands(join(root, '.terraform', 'modules'));
       await demandNoExternal(root);
@@ -244,7 +257,7 @@ function furnished({ room, session, options, inits, held, risk }: Work): Furnish
       parallelism,
       ...(destroy ? ['-destroy'] : []),
     ];
-    await tool.run({ phase: 'plan', args: ['plan', ...how, `-out=${planFile}`] });
+    await patiently(context, () => tool.run({ phase: 'plan', args: ['plan', ...how, `-out=${planFile}`] }));
     const reading = readPlan(await tool.show(planFile), room.state?.isEmpty === false);
     hidden.add(reading.secrets);
     if (!allowLocalExec) demandPlanWithoutCommands(reading.configuration);

@@ -47,6 +47,8 @@ export interface Keys {
   readonly outputs: string;
   /** Which backend its state is in that was told from outside. */
   readonly backend: string;
+  /** What was put before the name of its workspace. */
+  readonly workspace: string;
   /** A state that could not be written where it belongs. */
   readonly errored: string;
 }
@@ -59,6 +61,7 @@ export function keysOf({ scope, dataflow }: Owner, name: string): Keys {
     begun: `${at}/begun`,
     outputs: `${at}/outputs`,
     backend: `${at}/backend`,
+    workspace: `${at}/workspace`,
     errored: `${at}/errored-state`,
   };
 }

@@ -157,6 +157,7 @@ async function applyModule(
   const made = await session.furnish(kept);
   await made.init();
   if (made.room.placed) await notePlaced(made.room.placed, keys, artifacts);
+  await session.noteWorkspace();
 
   const exact = kept?.file !== undefined && !begun && isExact(kept, made, spec, planned) ? kept : undefined;
   const again = (): Promise<readonly Touched[] | undefined> =>
@@ -272,8 +273,8 @@ async function destroyModule(
         await made.apply('destroy');
       }
     }
-    for (const key of [keys.plan, keys.begun, keys.outputs, keys.errored, keys.state, keys.backend])
-      await artifacts.remove(key);
+    const { plan, begun, outputs, errored, state: kept, backend, workspace } = keys;
+    for (const key of [plan, begun, outputs, errored, kept, backend, workspace]) await artifacts.remove(key);
     return done;
   });
 }
