@@ -16,6 +16,8 @@ const jsonText = z.string().transform((text, context): unknown => {
 
 const Environment = z.object({
   PORT: z.coerce.number().int().min(0).max(65_535).default(8080),
+  /** The address that it listens on; read before all else, in `main.ts`. By default loopback, and all of them on Cloud Run. */
+  DIRECTOR_HOST: z.string().min(1).optional(),
   /** Where, on this machine alone, the metrics are given to whoever asks: for a collector beside the director. */
   DIRECTOR_METRICS_PORT: z.coerce.number().int().min(0).max(65_535).optional(),
   PROJECT_ID: z.string().min(1).optional(),
@@ -149,6 +151,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     throw new Error(
       'The environment is wrong: set DIRECTOR_AUDIENCE to the URL that tokens are meant for; without Cloud Run in front, the URL that was called is whatever the caller says',
     );
+  if (data.DIRECTOR_ACCESS === 'loopback' && !isLoopback(data.DIRECTOR_HOST ?? '127.0.0.1'))
+    throw new Error(
+      `The environment is wrong: DIRECTOR_ACCESS=loopback asks nobody for a token, so that DIRECTOR_HOST=${data.DIRECTOR_HOST} would let everybody in`,
+    );
   const [commands, completions] = [data.DIRECTOR_LEGACY_COMMAND_TOPIC, data.DIRECTOR_LEGACY_COMPLETION_TOPIC];
   return {
     port: data.PORT,
@@ -192,6 +198,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     isOnCloudRun: data.K_SERVICE !== undefined,
     revision: data.K_REVISION ?? 'local',
   };
+}
+
+function isLoopback(host: string): boolean {
+  return /^(127(\.\d{1,3}){3}|::1|localhost)$/.test(host);
 }
 
 const TOOL_VARIABLES =

@@ -48,11 +48,12 @@ function holdUp(problems: Readonly<Record<string, string>>): void {
   for (const [, response] of waiting.splice(0)) putOff(response);
 }
 
-/** Cloud Run lets nobody but its own front end reach the container; anywhere else only this machine may. */
+/** Cloud Run lets nobody but its own front end reach the container; anywhere else only this machine may, unless it is said. */
 const host =
-  process.env.K_SERVICE === undefined || process.env.SERVICE_DIRECTOR_CLOUD_ENDPOINT !== undefined
+  process.env.DIRECTOR_HOST ||
+  (process.env.K_SERVICE === undefined || process.env.SERVICE_DIRECTOR_CLOUD_ENDPOINT !== undefined
     ? '127.0.0.1'
-    : '0.0.0.0';
+    : '0.0.0.0');
 
 /** Loading takes the process for a quarter of a second: whoever asks for its health first is answered before, not after. */
 const FIRST_QUESTION_MS = 50;

@@ -17,8 +17,8 @@ PROJECT_ID: {{ .Values.config.project | quote }}
 REGION: {{ .Values.config.region | quote }}
 DIRECTOR_NAME: {{ .Values.config.name | quote }}
 DIRECTOR_ACCOUNT: {{ .Values.config.account | quote }}
-# With it the director listens at all addresses, writes its log as JSON, and takes no two directors for one machine's.
-K_SERVICE: {{ .Values.config.name | quote }}
+# In a pod it is reached from outside of it, and so listens at more than loopback.
+DIRECTOR_HOST: "0.0.0.0"
 DIRECTOR_STATE: {{ .Values.config.state | quote }}
 DIRECTOR_STATE_KEY: {{ .Values.config.stateKey | quote }}
 DIRECTOR_ACCESS: verified

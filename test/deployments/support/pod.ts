@@ -46,7 +46,6 @@ export function expectSettings(manifests: Manifests, port: number): void {
     state: 'firestore:service-director',
     access: 'verified',
     audience: expect.stringMatching(/^https:/),
-    isOnCloudRun: true,
     endpoint: undefined,
   });
 }
