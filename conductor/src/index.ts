@@ -177,6 +177,20 @@ export function conductor(options: ConductorOptions): Conductor {
 const NOTHING: Summary = { created: 0, updated: 0, deleted: 0, unchanged: 0, kept: [], urls: {} };
 
 export {
+  type ClientOptions,
+  clientOf,
+  type Deployment,
+  type DeploymentFilter,
+  type DeploymentLogLine,
+  type DeploymentPage,
+  DeploymentRefused,
+  type DeploymentRequest,
+  type DeploymentsClient,
+  type Engine,
+  type Status as DeploymentStatus,
+  type StatusChange,
+} from '@service-director/shared/contract/client.ts';
+export {
   type Gate,
   GateClosed,
   type GateOptions,

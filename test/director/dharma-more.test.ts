@@ -9,6 +9,7 @@ import type { Plan, PlannedUnit } from '@service-director/shared/engine/plan.ts'
 import { timestamp } from '@service-director/shared/kit/clock.ts';
 import { type StackId, unitId } from '@service-director/shared/model/unit.ts';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { demandDocumented } from './support/contract.ts';
 import type { Client } from './support/dharma.ts';
 import { openPaperDharma, type PaperDharma } from './support/dharma-paper.ts';
 import { documentOf, ephemeral } from './support/documents.ts';
@@ -40,6 +41,8 @@ interface Listener {
 
 async function listenTo(path: string, headers: Record<string, string>): Promise<Listener> {
   const response = await fetch(at.url + path, { headers });
+  const [status, type] = [response.status, response.headers.get('content-type') ?? ''];
+  demandDocumented({ method: 'GET', path, status, type, body: '' });
   let text = '';
   async function read(): Promise<void> {
     const decoder = new TextDecoder();

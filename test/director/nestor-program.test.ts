@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { pack } from '@service-director/director/bundles/bundle.ts';
 import { openReceiver, signaturesBy } from '@service-director/director/webhooks/testing.ts';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { documented } from './support/dialects.ts';
 import { type Answer, type DirectorProcess, startDirector } from './support/director.ts';
 import { openWorld, until, type World } from './support/world.ts';
 
@@ -41,6 +42,7 @@ async function send({ url }: DirectorProcess, path: string, body: object): Promi
   const headers = { 'content-type': 'application/json' };
   const response = await fetch(url + path, { method: 'POST', headers, body: JSON.stringify(body) });
   const answer = await response.json();
+  documented('POST', path, response, answer);
   if (!response.ok) throw new Error(`${path} answers ${response.status}: ${JSON.stringify(answer)}`);
   return answer;
 }
@@ -63,6 +65,8 @@ test('who is refused before a route is reached hears it in the words of the dial
   expect([own, theirs, builds, native].map((answer) => answer?.status)).toEqual([403, 403, 403, 403]);
   const message = 'This director takes nothing from pages of others.';
   const trace_id = expect.stringMatching(/^[0-9a-f]{32}$/);
+  for (const answer of [own, theirs, builds, native])
+    if (answer) documented('GET', new URL(answer.url).pathname, answer, await answer.clone().json());
   expect(await own?.json()).toEqual({
     error: { code: 'FORBIDDEN', message, service: 'orchestrator', details: {}, trace_id },
   });

@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { GateClosed, gateOf } from '@service-director/shared/contract/gate.ts';
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
+import { documented } from './support/dialects.ts';
 import type { DirectorProcess } from './support/director.ts';
 import { documentOf, ephemeral } from './support/documents.ts';
 import { openDirector } from './support/rest.ts';
@@ -20,7 +21,8 @@ afterAll(() => world.stop());
 
 async function post(path: string, body: object): Promise<{ status: number; body: unknown }> {
   const response = await fetch(director.url + path, { method: 'POST', body: JSON.stringify(body) });
-  return { status: response.status, body: await response.json() };
+  const { status, body: answer } = documented('POST', path, response, await response.json());
+  return { status, body: answer };
 }
 
 /** Registers an architecture with one dataflow of that name, of which nothing is there. */

@@ -119,6 +119,7 @@ type Setup = operations['sendDataflowSetup']['requestBody']['content']['applicat
 declare const receipt: components['schemas']['Receipt'];
 declare const command: components['schemas']['Command'];
 declare const brief: components['schemas']['DeploymentBrief'];
+declare const graph: components['schemas']['GraphDeployment'];
 declare const webhook: components['schemas']['Webhook'];
 `;
 
@@ -133,7 +134,18 @@ const post = (type: string, body: string): string =>
 const list = (query: string): string =>
   `await director.GET('/v1/deployments', { params: { query: ${query} } });`;
 
+const graph = (more: string): string =>
+  `await director.POST('/api/v1/deployments', { body: { id: 'a-v1', composer: 'a', ${more} } });`;
+const blueprint = (format: string): string =>
+  `await director.POST('/api/deployments', { body: { blueprintId: 'a', generationJobId: 'b', environment: 'dev', targetCloud: 'gcp', format: '${format}' } });`;
+
 export const RIGHT: readonly string[] = [
+  graph(`environment: 'dev', resources: [{ name: 'a' }, { name: 'b', dependsOn: ['a'] }]`),
+  `await director.DELETE('/api/v1/deployments/{id}', { params: { path: { id: graph.id }, query: { mode: 'cancel' } } });`,
+  blueprint('terraform'),
+  `await director.PUT('/api/builds/-/settings/{repo}', { params: { path: { repo: 'shop' } }, body: { downstream_env: { dev: ['prod'] } } });`,
+  `await director.POST('/dataflow/setup', { body: {} });`,
+  `export const finished: boolean = graph.phase === 'done' && graph.resources.every(({ status }) => status === 'ready');`,
   `await director.GET('/v1/deployments');`,
   list(`{ status: 'failed', limit: 5 }`),
   post('teardown', `{ dataflow: 'orders' }`),
@@ -148,6 +160,18 @@ export const RIGHT: readonly string[] = [
 ];
 
 export const WRONG: readonly Call[] = [
+  { why: 'a graph without an environment', line: graph(`resources: [{ name: 'a' }]`) },
+  { why: 'a resource without a name', line: graph(`environment: 'dev', resources: [{ config: {} }]`) },
+  { why: 'no engine of a blueprint is called so', line: blueprint('cobol') },
+  {
+    why: 'no status of a build is called so',
+    line: `await director.GET('/api/builds', { params: { query: { status: 'DONE' } } });`,
+  },
+  {
+    why: 'a gate without a service',
+    line: `await director.POST('/dataflow/verify', { body: { dataflow_name: 'orders' } });`,
+  },
+  { why: 'no phase is called so', line: `export const over: boolean = graph.phase === 'over';` },
   { why: 'no such route', line: `await director.GET('/v1/deploments');` },
   { why: 'a method that the route has not', line: `await director.POST('/v1/deployments');` },
   { why: 'a parameter of the path is missing', line: `await director.GET('/v1/commands/{id}');` },

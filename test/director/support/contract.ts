@@ -32,8 +32,14 @@ export function demandDocumented(answered: Answered): void {
   const about = `${method} ${answered.path}: ${status} ${media}`;
   if (media === 'application/problem+json') demandExact(ProblemDetails, body, about);
   const route = routeOf(answered);
-  // Of another API, or of none.
-  if (!route) return;
+  if (!route) {
+    // Of no API, or of the generator, which is another program; what is nowhere is told so.
+    const isOurs = /^\/api(?!\/generate)(\/|$)/.test(answered.path);
+    expect(!isOurs || status === 404 || status === 403, `${about}: the document has no such route`).toBe(
+      true,
+    );
+    return;
+  }
   const response = operationOf(route).responses[String(status)];
   expect(response, `${about}: the document has no such answer`).toBeDefined();
   const content = response?.content ?? {};
@@ -44,7 +50,7 @@ export function demandDocumented(answered: Answered): void {
   expect(Object.keys(content), about).toContain(media);
   if (!media.includes('json') || media.includes('ndjson')) return;
   expect(faultsIn(body, content[media]?.schema ?? {}, document.components.schemas), about).toEqual([]);
-  const schema = route.answers[status]?.schema;
+  const schema = route.answers[status]?.schema ?? (media === 'application/json' ? route.refusal : undefined);
   if (schema) demandExact(schema, body, about);
 }
 
@@ -67,6 +73,10 @@ function routeOf({ method, path }: Answered): Route | undefined {
       (route.method === method.toLowerCase() || (method === 'HEAD' && route.method === 'get')) &&
       new RegExp(`^${route.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(asked),
   );
-  // A path without parameters goes before one with.
-  return fitting.find((route) => route.path === asked) ?? fitting[0];
+  // The fewer parameters a path has, the sooner it is meant.
+  return fitting.toSorted((a, b) => parametersIn(a) - parametersIn(b))[0];
+}
+
+function parametersIn({ path }: Route): number {
+  return path.split('{').length - 1;
 }

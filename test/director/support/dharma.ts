@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { expect } from 'vitest';
-import type { Answered } from './dialects.ts';
+import { type Answered, documented } from './dialects.ts';
 import { until } from './world.ts';
 
 export interface Generator {
@@ -82,7 +82,8 @@ export function curlTo(origin: string): Curl {
     const body = typeof data === 'string' ? data : JSON.stringify(data);
     const init = data === undefined ? {} : { method: 'POST', body };
     const response = await fetch(origin + path, { ...init, headers: { ...AS_FORM, ...headers } });
-    return { status: response.status, headers: response.headers, body: await response.json() };
+    const method = data === undefined ? 'GET' : 'POST';
+    return documented(method, path, response, await response.json());
   };
 }
 

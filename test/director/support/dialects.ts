@@ -11,6 +11,7 @@ import { coordinator } from '@service-director/director/deployments/coordinator.
 import { outbox } from '@service-director/director/deployments/outbox.ts';
 import { authenticate } from '@service-director/director/http/authenticate.ts';
 import { type Scopes, scopesIn } from '@service-director/director/http/demand.ts';
+import { type Listening, listeningTo, STREAMING } from '@service-director/director/http/listening.ts';
 import type { Caller } from '@service-director/director/http/roles.ts';
 import { createApp, type ServerOptions } from '@service-director/director/http/server.ts';
 import type { Log } from '@service-director/director/observability/log.ts';
@@ -24,6 +25,7 @@ import type { Cloud } from '@service-director/shared/cloud/cloud.ts';
 import { googleCloud, noCredentials } from '@service-director/shared/cloud/google.ts';
 import type { Engine } from '@service-director/shared/engine/engine.ts';
 import { systemClock, systemRandom } from '@service-director/shared/kit/clock.ts';
+import { demandDocumented } from './contract.ts';
 import { PROJECT, REGION } from './world.ts';
 
 export interface Ground {
@@ -33,6 +35,7 @@ export interface Ground {
   readonly intake: Intake;
   readonly scopes: Scopes;
   readonly log: Log;
+  readonly listening: Listening;
   /** What was logged as an error or a warning. */
   readonly troubles: string[];
   stop(): Promise<void>;
@@ -54,6 +57,7 @@ export async function openGround({ engine, sources, endpoint }: GroundOptions): 
     endpoint: endpoint ?? 'http://127.0.0.1:9',
     credentials: noCredentials,
   });
+  const stopping = new AbortController();
   const troubles: string[] = [];
   const onTrouble = (error: unknown, about: string): void => void troubles.push(`${about}: ${error}`);
   const common = { store, clock: systemClock, random: systemRandom };
@@ -93,6 +97,10 @@ export async function openGround({ engine, sources, endpoint }: GroundOptions): 
   };
   return {
     ...{ dir, store, artifacts, log, troubles },
+    listening: listeningTo({
+      ...{ store, clock: systemClock, stopping: stopping.signal },
+      streaming: { ...STREAMING, shortestMs: 20, longestMs: 100 },
+    }),
     scopes: scopesIn(store, architectures),
     intake: intake({
       ...{ store, speaker, clock: systemClock, outbox: sending, blueprints: architectures },
@@ -102,6 +110,7 @@ export async function openGround({ engine, sources, endpoint }: GroundOptions): 
       },
     }),
     async stop() {
+      stopping.abort(new Error('The tests stop'));
       await coordinating.leave();
       await sending.settled();
       await store.close();
@@ -115,6 +124,18 @@ export interface Answered {
   readonly headers: Headers;
   // biome-ignore lint/suspicious/noExplicitAny: what it holds is what the test asks for.
   readonly body: any;
+}
+
+/** The answer; throws where the director's OpenAPI document tells of no such. */
+export function documented(
+  method: string,
+  path: string,
+  { status, headers }: Response,
+  body: Answered['body'],
+): Answered {
+  const type = headers.get('content-type') ?? '';
+  demandDocumented({ method, path, status, type, body: body ?? '' });
+  return { status, headers, body };
 }
 
 export interface Door {
@@ -160,11 +181,8 @@ export async function openDoor(log: Log, ...routes: ServerOptions['routes']): Pr
       const init = body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) };
       const response = await fetch(url + path, { method, headers, ...init });
       const text = await response.text();
-      return {
-        status: response.status,
-        headers: response.headers,
-        body: text === '' ? undefined : JSON.parse(text),
-      };
+      const answer = text === '' ? undefined : JSON.parse(text);
+      return documented(method, path, response, answer);
     },
     async close() {
       server.closeAllConnections();

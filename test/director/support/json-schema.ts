@@ -30,6 +30,12 @@ const numbers = (holds: (number: number, argument: number) => boolean): Check =>
   return (value, argument, _schema, at) =>
     typeof value !== 'number' || holds(value, Number(argument)) ? [] : [`${at}: ${value} is not ${argument}`];
 };
+const lists = (holds: (length: number, argument: number) => boolean): Check => {
+  return (value, argument, _schema, at) =>
+    !Array.isArray(value) || holds(value.length, Number(argument))
+      ? []
+      : [`${at}: ${value.length} are not ${argument}`];
+};
 const says: Check = () => [];
 
 const CHECKS: Readonly<Record<string, Check>> = {
@@ -78,6 +84,8 @@ const CHECKS: Readonly<Record<string, Check>> = {
     Array.isArray(value)
       ? value.flatMap((one, place) => faultsIn(one, argument, schemas, `${at}/${place}`))
       : [],
+  minItems: lists((length, least) => length >= least),
+  maxItems: lists((length, most) => length <= most),
   anyOf(value, argument, _schema, at, schemas) {
     const tried = listOf(argument).map((one) => faultsIn(value, one, schemas, at));
     return tried.some((faults) => faults.length === 0) ? [] : tried.flat();

@@ -3,6 +3,7 @@
  *
  * A request writes a record. Whatever is PENDING is started by the worker, whoever wrote it.
  */
+import { RedeployRequest, SettingsRequest } from '@service-director/shared/contract/rest/builds-request.ts';
 import { type Request, type Response, Router, text } from 'express';
 import { callerOf, whoCalls } from '../../http/authenticate.ts';
 import { demandIncoming, type Scopes } from '../../http/demand.ts';
@@ -21,7 +22,7 @@ import { type Executions, type Orchestrator, orchestrator } from './orchestrator
 import { listed, listedOf } from './reading.ts';
 import type { BuildId, BuildRecord } from './records.ts';
 import { failed, notHere, Refused } from './refused.ts';
-import { idFrom, isRepo, parse, Redeploy, SettingsRequest, Start } from './request.ts';
+import { idFrom, isRepo, parse, Start } from './request.ts';
 import { DEFAULT_REPO, downstreamOf, keepSettings, settingsOf } from './settings.ts';
 import { buildView, pageView } from './views.ts';
 import { type BuildWorker, buildWorker } from './worker.ts';
@@ -113,7 +114,7 @@ function routesOf(options: BuildsOptions, builds: Builds, worker: BuildWorker): 
   });
 
   router.post('/api/builds/:repo/:env/:sk/redeploy', async (request, response) => {
-    const { auto_approve } = parse(Redeploy, parseBody(request.body));
+    const { auto_approve } = parse(RedeployRequest, parseBody(request.body));
     const before = await demandBuild(request);
     const more = { requested_by: callerOf(request), auto_approve, redeployed_from: before.sk };
     const wished = rebuilt(before, more, clock);

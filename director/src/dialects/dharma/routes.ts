@@ -4,6 +4,11 @@
  * A deployment of theirs is a command of ours with one deployment of one module; its id is the command's.
  */
 import type { Incoming } from '@service-director/shared/contract/read-command.ts';
+import {
+  LockRequest,
+  RollbackRequest,
+  UnlockRequest,
+} from '@service-director/shared/contract/rest/dharma-request.ts';
 import { timestamp } from '@service-director/shared/kit/clock.ts';
 import { type Request, Router, text } from 'express';
 import type { Receipt } from '../../commands/intake.ts';
@@ -34,17 +39,7 @@ import {
   snapshotOf,
 } from './reading.ts';
 import { failed, notHere, Refused } from './refused.ts';
-import {
-  documentOf,
-  Lock,
-  parse,
-  parseStart,
-  Rollback,
-  STACK,
-  type Start,
-  Unlock,
-  Wrong,
-} from './request.ts';
+import { documentOf, parse, parseStart, STACK, type Start, Wrong } from './request.ts';
 import { aboutOf, logLinesOf, stateOf, uuidOf, voiceOf } from './views.ts';
 
 export interface DharmaOptions extends DialectOptions {
@@ -153,7 +148,7 @@ export function dharmaRoutes(options: DharmaOptions): Router {
   });
 
   router.post('/api/deployments/:id/rollback', async (request, response) => {
-    const { targetVersion, reason } = parse(Rollback, jsonOf(request));
+    const { targetVersion, reason } = parse(RollbackRequest, jsonOf(request));
     const { command, record } = await demandKnown(request, options, 'read');
     await demandRestorable(record, targetVersion, store);
     const receipt = await send(request, 'rollback', {
@@ -180,7 +175,7 @@ export function dharmaRoutes(options: DharmaOptions): Router {
   });
 
   router.post('/api/deployments/:id/state/lock', async (request, response) => {
-    const { operation, who } = parse(Lock, jsonOf(request));
+    const { operation, who } = parse(LockRequest, jsonOf(request));
     const { command, record } = await demandKnown(request, options, 'read-state');
     const { stack, lock } = await aroundOf(record.stack, store);
     if (!stack) throw new Refused(404, 'State not found');
@@ -193,7 +188,7 @@ export function dharmaRoutes(options: DharmaOptions): Router {
   });
 
   router.post('/api/deployments/:id/state/unlock', async (request, response) => {
-    const { lockId, force, reason, who } = parse(Unlock, jsonOf(request));
+    const { lockId, force, reason, who } = parse(UnlockRequest, jsonOf(request));
     const { command, record } = await demandKnown(request, options, 'read-state');
     const { stack, lock } = await aroundOf(record.stack, store);
     if (!stack) throw new Refused(400, 'State not found');

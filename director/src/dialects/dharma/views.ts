@@ -1,5 +1,7 @@
 /** Deployments, states and logs as the dialect at `/api` tells them. */
 import { createHash } from 'node:crypto';
+import type { BlueprintDeployment, BlueprintState } from '@service-director/shared/contract/rest/dharma.ts';
+import type { DialectLogLine } from '@service-director/shared/contract/rest/nestor-answers.ts';
 import { never } from '@service-director/shared/kit/never.ts';
 import type { UnitState } from '@service-director/shared/model/state.ts';
 import type { Voice } from '../../http/listening.ts';
@@ -13,7 +15,7 @@ import type {
 import { plain } from '../plain.ts';
 import type { Statuses } from './resources.ts';
 
-type Status = 'pending' | 'planning' | 'applying' | 'completed' | 'failed' | 'rolled_back';
+type Status = BlueprintDeployment['status'];
 
 /** Their clients know no other words; one that waits for somebody's approval is still planning to them. */
 export function statusOf({ status, startedAt, rolledBackBy }: DeploymentRecord): Status {
@@ -119,7 +121,7 @@ export function stateOf(
   { stack, createdAt }: Pick<DeploymentRecord, 'stack' | 'createdAt'>,
   around: Around,
   statuses: Statuses = new Map(),
-): object {
+): BlueprintState {
   return {
     stateId: uuidOf(`${stack} ${around.stack?.lineage ?? createdAt}`),
     version,
@@ -129,7 +131,7 @@ export function stateOf(
   };
 }
 
-function lockedOf({ stack, lock }: Around): object {
+function lockedOf({ stack, lock }: Around): Pick<BlueprintState, 'locked' | 'lockInfo'> {
   if (lock)
     return {
       locked: true,
@@ -151,7 +153,7 @@ function lockedOf({ stack, lock }: Around): object {
 }
 
 /** What is there was made or changed, whatever was tried with it since. */
-function resourcesOf({ resources = [] }: UnitState, statuses: Statuses): object[] {
+function resourcesOf({ resources = [] }: UnitState, statuses: Statuses): BlueprintState['resources'] {
   return resources.map(({ address, type, name, provider, attributes, dependencies }) => ({
     id: address,
     type,
@@ -187,13 +189,6 @@ export function uuidOf(text: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
-export interface LogLine {
-  readonly timestamp: string;
-  readonly level: 'info' | 'warning' | 'error';
-  readonly message: string;
-  readonly resource: string | null;
-}
-
 const PHASES: Readonly<Partial<Record<DeploymentRecord['status'], string>>> = {
   planning: 'Starting deployment planning',
   awaiting_approval: 'Waiting for approval',
@@ -205,10 +200,12 @@ const PHASES: Readonly<Partial<Record<DeploymentRecord['status'], string>>> = {
 };
 
 /** `record` is the deployment that the entry is of. */
-export function logLinesOf(entry: JournalEntry, record: DeploymentRecord): LogLine[] {
-  const line = (level: LogLine['level'], message: string, resource: string | null = null): LogLine[] => [
-    { timestamp: entry.at, level, message, resource },
-  ];
+export function logLinesOf(entry: JournalEntry, record: DeploymentRecord): DialectLogLine[] {
+  const line = (
+    level: DialectLogLine['level'],
+    message: string,
+    resource: string | null = null,
+  ): DialectLogLine[] => [{ timestamp: entry.at, level, message, resource }];
   switch (entry.type) {
     case 'status': {
       const message = PHASES[entry.status];

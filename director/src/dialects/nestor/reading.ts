@@ -1,4 +1,6 @@
 /** What the dialect at `/api/v1` reads of the store. */
+import { STATUSES } from '@service-director/shared/contract/rest/nestor-answers.ts';
+import { ID } from '@service-director/shared/contract/rest/nestor-request.ts';
 import type { Request } from 'express';
 import { readValue, surroundingsOf } from '../../deployments/reading.ts';
 import { briefOf } from '../../deployments/views.ts';
@@ -18,8 +20,7 @@ import { canonicalEnvironment } from '../environment.ts';
 import { type Known, newestKnown, placeOf, type Reach } from '../known.ts';
 import { aboutOf, commandIdOf } from './document.ts';
 import { Refused } from './refused.ts';
-import { ID } from './request.ts';
-import { STATUSES, standingOf, type Told } from './views.ts';
+import { standingOf, type Told } from './views.ts';
 
 /** Joins what was asked for here, so that it can be listed. */
 export const ASKED = 'api-v1';

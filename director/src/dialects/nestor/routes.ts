@@ -1,6 +1,8 @@
-import { type Request, Router, text } from 'express';
+import { RollbackRequest } from '@service-director/shared/contract/rest/nestor-request.ts';
+import { type Request, type RequestHandler, Router, text } from 'express';
 import { readValue } from '../../deployments/reading.ts';
 import { whoCalls } from '../../http/authenticate.ts';
+import type { Listening } from '../../http/listening.ts';
 import { demandPermitted } from '../../http/roles.ts';
 import type { Readiness } from '../../http/server.ts';
 import { type CommandRecord, keys, type QueueRecord, type StackRecord } from '../../store/records.ts';
@@ -14,15 +16,17 @@ import { choiceOf, type EngineEntries, engineView, healthOf } from './engines.ts
 import { graphView } from './graph.ts';
 import { demandKnown, knownAs, listed, told } from './reading.ts';
 import { failed, notHere, Refused } from './refused.ts';
-import { parse, parseWish, RollbackRequest, type Wish } from './request.ts';
+import { parse, parseWish, type Wish } from './request.ts';
 import { demandTaken, send } from './sending.ts';
 import { rollBack, undo } from './undo.ts';
 import { deploymentView, eventsOf, graphOf, logLinesOf, statusView } from './views.ts';
+import { watch } from './watching.ts';
 
 export interface NestorOptions extends DialectOptions {
   /** By name; a resource that names none of them is refused. */
   readonly engines: EngineEntries;
   readiness(): Readiness;
+  readonly listening: Listening;
 }
 
 const MOST_BODY = '10mb';
@@ -31,12 +35,13 @@ export function nestorRoutes(options: NestorOptions): Router {
   const { store, engines } = options;
   const router = Router();
   // Whoever sends JSON does not always say so.
-  router.use('/api/v1', traced, text({ type: () => true, limit: MOST_BODY }));
+  const readText = text({ type: () => true, limit: MOST_BODY });
+  router.use('/api/v1', traced, readText);
 
   healthRoutes(router, options);
   engineRoutes(router, engines);
 
-  router.post('/api/v1/deployments', async (request, response) => {
+  const create: RequestHandler = async (request, response) => {
     const wish = parseWish(parseBody(request.body), await choiceOf(engines));
     const isNew = await deploy(request, wish, options);
     const known = await knownAs(wish.id, store);
@@ -45,7 +50,10 @@ export function nestorRoutes(options: NestorOptions): Router {
       .status(isNew ? 202 : 200)
       .location(`/api/v1/deployments/${wish.id}`)
       .json(deploymentView(await told(known, request, options)));
-  });
+  };
+  router.post('/api/v1/deployments', create);
+  // What else is there below /deployments is the director's own, under ids of its own.
+  router.post('/deployments', traced, readText, create, failed(options.log));
 
   router.post('/api/v1/validate-dependencies', async (request, response) => {
     demandPermitted(whoCalls(request), 'plan', 'somewhere');
@@ -72,6 +80,10 @@ export function nestorRoutes(options: NestorOptions): Router {
 
   router.get('/api/v1/deployments/:id/status', async (request, response) => {
     response.json(statusView(await told(await demandKnown(request, options), request, options)));
+  });
+
+  router.get('/api/v1/deployments/:id/watch', async (request, response) => {
+    await watch(request, response, await demandKnown(request, options), options);
   });
 
   router.get('/api/v1/deployments/:id/graph', async (request, response) => {
@@ -190,7 +202,8 @@ function engineRoutes(router: Router, engines: EngineEntries): void {
 
   router.get('/api/v1/engines/:name/health', async (request, response) => {
     const health = await healthOf(demandEngine(request));
-    response.status(health.status === 'unhealthy' ? 503 : 200).json({ name: request.params.name, ...health });
+    const isUsable = health.status === 'healthy' || health.status === 'degraded';
+    response.status(isUsable ? 200 : 503).json({ name: request.params.name, ...health });
   });
 }
 

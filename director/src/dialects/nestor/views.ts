@@ -1,5 +1,14 @@
 /** Deployments, their resources, logs and events as the dialect at `/api/v1` tells them. */
 
+import type { UnitLine } from '@service-director/shared/contract/event.ts';
+import type {
+  DialectLogLine,
+  GraphDeployment,
+  GraphEvent,
+  GraphFailure,
+  GraphResource,
+  GraphStatus,
+} from '@service-director/shared/contract/rest/nestor-answers.ts';
 import type { PlannedUnit } from '@service-director/shared/engine/plan.ts';
 import { never } from '@service-director/shared/kit/never.ts';
 import { type Outputs, type UnitId, unitId } from '@service-director/shared/model/unit.ts';
@@ -13,21 +22,7 @@ import { plain } from '../plain.ts';
 import { aboutOf, type Described, describedBy, idOf } from './document.ts';
 import type { Graph } from './graph.ts';
 
-export type Status = 'pending' | 'in_progress' | 'ready' | 'failed' | 'cancelled' | 'rolled_back' | 'deleted';
-export const STATUSES: readonly Status[] = [
-  'pending',
-  'in_progress',
-  'ready',
-  'failed',
-  'cancelled',
-  'rolled_back',
-  'deleted',
-];
-
-export interface Standing {
-  readonly status: Status;
-  readonly phase: string;
-}
+export type Standing = Pick<GraphStatus, 'status' | 'phase'>;
 
 export function standingOf({ status, operation, rolledBackBy }: DeploymentRecord): Standing {
   switch (status) {
@@ -58,25 +53,7 @@ const PHASES = {
   rollback: 'rolling_back',
 } as const satisfies Record<DeploymentRecord['operation'], string>;
 
-type ResourceStatus = 'pending' | 'in_progress' | 'ready' | 'failed' | 'skipped' | 'deleting' | 'deleted';
-
-export interface ResourceView {
-  readonly name: string;
-  readonly status: ResourceStatus;
-  readonly engine: string;
-  readonly catalogRef?: string;
-  /** Of the code that its plan is made from, whatever lies where that came from later. */
-  readonly digest?: string;
-  /** Of those that are ready. */
-  readonly outputs?: Readonly<Record<string, unknown>>;
-  /** How long it took, of those that were worked on. */
-  readonly seconds?: number;
-  /** `50%`, of those in progress. */
-  readonly progress?: string;
-  /** Why it failed, or was skipped. */
-  readonly reason?: string;
-  readonly hint?: string;
-}
+type ResourceStatus = GraphResource['status'];
 
 /** What is known of a deployment. */
 export interface Told {
@@ -89,7 +66,7 @@ export interface Told {
   readonly waiting?: { readonly for?: string | undefined; readonly position?: number | undefined };
 }
 
-export function deploymentView(told: Told): object {
+export function deploymentView(told: Told): GraphDeployment {
   const { command, record, waiting } = told;
   const about = aboutOf(command);
   const standing = standingOf(record);
@@ -99,9 +76,9 @@ export function deploymentView(told: Told): object {
     ...standing,
     resources,
     ...(standing.status === 'in_progress' ? { progress: overall(resources) } : {}),
-    composer: about.composer,
-    environment: about.environment,
-    name: about.name,
+    composer: about.composer ?? '',
+    environment: about.environment ?? '',
+    name: about.name ?? '',
     /** By what it is known at `/v1`. */
     deployment: record.id,
     priority: record.priority ?? 'normal',
@@ -124,7 +101,7 @@ export function deploymentView(told: Told): object {
 }
 
 /** Little enough to be asked for every second. */
-export function statusView(told: Told): object {
+export function statusView(told: Told): GraphStatus {
   const standing = standingOf(told.record);
   const resources = resourcesOf(told);
   return {
@@ -141,7 +118,11 @@ export function statusView(told: Told): object {
   };
 }
 
-function moments({ createdAt, startedAt, endedAt }: DeploymentRecord): object {
+function moments({
+  createdAt,
+  startedAt,
+  endedAt,
+}: DeploymentRecord): Pick<GraphDeployment, 'createdAt' | 'startedAt' | 'completedAt'> {
   return {
     createdAt,
     ...(startedAt === undefined ? {} : { startedAt }),
@@ -149,13 +130,16 @@ function moments({ createdAt, startedAt, endedAt }: DeploymentRecord): object {
   };
 }
 
-function notes(about: Readonly<Record<string, string>>, key: 'labels' | 'annotations'): object {
+function notes(
+  about: Readonly<Record<string, string>>,
+  key: 'labels' | 'annotations',
+): Pick<GraphDeployment, 'labels' | 'annotations'> {
   const text = about[key];
   return text === undefined ? {} : { [key]: JSON.parse(text) };
 }
 
 /** Names resource, engine, step, reason and hint, as far as there are any. */
-function errorOf(told: Told, resources: readonly ResourceView[]): object {
+function errorOf(told: Told, resources: readonly GraphResource[]): { readonly error?: GraphFailure } {
   const { record } = told;
   if (record.status !== 'failed') return {};
   const culprit = culpritOf(told, resources);
@@ -174,7 +158,10 @@ function errorOf(told: Told, resources: readonly ResourceView[]): object {
 }
 
 /** The one that failed; where that was in planning, the one of which the tool complained. */
-function culpritOf({ record, entries }: Told, resources: readonly ResourceView[]): ResourceView | undefined {
+function culpritOf(
+  { record, entries }: Told,
+  resources: readonly GraphResource[],
+): GraphResource | undefined {
   if (record.plan) return resources.find(({ status }) => status === 'failed');
   const units = entries.flatMap((entry) =>
     entry.type === 'log' && entry.level === 'error' ? [entry.unit] : [],
@@ -182,7 +169,7 @@ function culpritOf({ record, entries }: Told, resources: readonly ResourceView[]
   return resources.find(({ name }) => units[0] === unitOf(name));
 }
 
-function overall(resources: readonly ResourceView[]): string {
+function overall(resources: readonly GraphResource[]): string {
   const done = resources.map(({ status, progress }) => {
     if (status === 'pending' || status === 'deleting') return 0;
     return status === 'in_progress' ? Number.parseInt(progress ?? '0', 10) : 100;
@@ -191,7 +178,7 @@ function overall(resources: readonly ResourceView[]): string {
   return `${Math.min(99, Math.floor(sum / Math.max(1, done.length)))}%`;
 }
 
-export function resourcesOf({ command, record, entries, mayReadState }: Told): ResourceView[] {
+export function resourcesOf({ command, record, entries, mayReadState }: Told): GraphResource[] {
   const { resources } = describedBy(command);
   const names = new Set(resources.map(({ name }) => name));
   const others = (record.plan?.units ?? []).flatMap(({ id, kind }): Described[] =>
@@ -210,7 +197,8 @@ function unitOf(name: string): UnitId {
   return unitId('module', name);
 }
 
-function nameOf(unit: string): string {
+/** Of a resource, by its unit. */
+export function nameOf(unit: string): string {
   return unit.replace(/^module\//, '');
 }
 
@@ -218,7 +206,7 @@ function resourceView(
   { name, engine, catalogRef }: Described,
   record: DeploymentRecord,
   entries: readonly JournalEntry[],
-): ResourceView {
+): GraphResource {
   const planned = record.plan?.units.find(({ id }) => id === unitOf(name));
   const finish = entries.findLast((entry) => entry.type === 'finish');
   const line = finish?.line ?? record.units?.find(({ unit }) => unit === unitOf(name));
@@ -251,6 +239,27 @@ const RESULTS: ReadonlyMap<string, ResourceStatus> = new Map([
   ['cancelled', 'skipped'],
   ['deleted', 'deleted'],
 ]);
+
+/** Of one that is worked on. */
+export function begunStatus({ plan }: DeploymentRecord, unit: string): ResourceStatus {
+  const planned = plan?.units.find(({ id }) => id === unit);
+  return planned?.change.action === 'delete' ? 'deleting' : 'in_progress';
+}
+
+/** Of one that was worked on, and why where that needs a reason. */
+export function finishedStatus({
+  result,
+  because,
+  fix,
+}: UnitLine): Pick<GraphResource, 'status' | 'reason' | 'hint'> {
+  const status = RESULTS.get(result) ?? 'ready';
+  if (status !== 'failed' && status !== 'skipped') return { status };
+  return {
+    status,
+    ...(because === undefined ? {} : { reason: because }),
+    ...(fix === undefined ? {} : { hint: fix }),
+  };
+}
 
 /** Of one that has not been finished. */
 function statusWithout(
@@ -297,17 +306,12 @@ export function graphOf({ command, record }: Pick<Told, 'command' | 'record'>): 
   return { names, edges };
 }
 
-export interface LogLine {
-  readonly timestamp: string;
-  readonly level: 'info' | 'warning' | 'error';
-  readonly message: string;
-  readonly resource: string | null;
-}
-
-export function logLinesOf(entry: JournalEntry): LogLine[] {
-  const line = (level: LogLine['level'], message: string, resource: string | null): LogLine[] => [
-    { timestamp: entry.at, level, message, resource },
-  ];
+export function logLinesOf(entry: JournalEntry): DialectLogLine[] {
+  const line = (
+    level: DialectLogLine['level'],
+    message: string,
+    resource: string | null,
+  ): DialectLogLine[] => [{ timestamp: entry.at, level, message, resource }];
   switch (entry.type) {
     case 'status':
       return line(entry.status === 'failed' ? 'error' : 'info', `The deployment is ${entry.status}`, null);
@@ -328,7 +332,7 @@ export function logLinesOf(entry: JournalEntry): LogLine[] {
 }
 
 /** What became of a deployment, one event for each status. */
-export function eventsOf({ command, record, entries }: Told): object[] {
+export function eventsOf({ command, record, entries }: Told): GraphEvent[] {
   const trace = command.traceparent?.split('-')[1];
   return entries.flatMap((entry, index) =>
     entry.type === 'status'
@@ -347,7 +351,7 @@ export function eventsOf({ command, record, entries }: Told): object[] {
   );
 }
 
-const EVENTS: Readonly<Partial<Record<DeploymentRecord['status'], string>>> = {
+const EVENTS: Readonly<Partial<Record<DeploymentRecord['status'], GraphEvent['type']>>> = {
   planning: 'deployment.started',
   succeeded: 'deployment.completed',
   failed: 'deployment.failed',

@@ -109,7 +109,9 @@ function exampleOf(method: string, path: string, body: Json | undefined): string
   const token = '-H "Authorization: Bearer $(gcloud auth print-identity-token)"';
   const url = `"$DIRECTOR${path}"`;
   if (method === 'get') return `curl ${token} ${url}`;
-  return `curl ${token} -H 'Content-Type: application/json' -H 'Idempotency-Key: my-1' \\\n  -d '${JSON.stringify(body ?? {})}' ${url}`;
+  const verb = method === 'post' ? '' : `-X ${method.toUpperCase()} `;
+  if (body === undefined && method !== 'post') return `curl ${verb}${token} ${url}`;
+  return `curl ${verb}${token} -H 'Content-Type: application/json' -H 'Idempotency-Key: my-1' \\\n  -d '${JSON.stringify(body ?? {})}' ${url}`;
 }
 
 function schemaOf([name, schema]: [string, JsonObject]): string {

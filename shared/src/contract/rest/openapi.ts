@@ -3,45 +3,12 @@ import { z } from 'zod';
 import { Architecture } from '../../model/architecture.ts';
 import { jsonSchemaOf } from '../../model/section.ts';
 import { OPERATIONS } from '../command.ts';
-import { DeploymentReport, DirectorEvent, PlanSummary } from '../event.ts';
-import {
-  AuditTrail,
-  AuditView,
-  DeploymentBrief,
-  DeploymentDetail,
-  DeploymentPage,
-  History,
-  JournalLine,
-  LockView,
-  ReadTrail,
-  StackState,
-  UnitView,
-  VersionView,
-} from '../state.ts';
-import {
-  DeliveryPage,
-  DeliveryView,
-  WEBHOOK_EVENTS,
-  WebhookList,
-  WebhookView,
-  WebhookWithSecret,
-} from '../webhook.ts';
-import { Doctor, Durations, Finding } from './director.ts';
-import { Nothing, type Route, type RouteAnswer } from './route.ts';
-import {
-  CommandBrief,
-  CommandDetail,
-  CommandList,
-  DEPLOYMENT_STATUSES,
-  DeploymentList,
-  LogLine,
-  LogPage,
-  ProblemDetails,
-  ProblemError,
-  Receipt,
-  StackBrief,
-  StackList,
-} from './schemas.ts';
+import { DeploymentReport, DirectorEvent } from '../event.ts';
+import { DeploymentBrief, VersionView } from '../state.ts';
+import { DeliveryView, WEBHOOK_EVENTS } from '../webhook.ts';
+import { NAMED } from './named.ts';
+import { Nothing, type Route, type RouteAnswer, TAGS } from './route.ts';
+import { DEPLOYMENT_STATUSES } from './schemas.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
 export interface JsonObject {
@@ -91,44 +58,6 @@ export interface ResponseObject {
   readonly content?: Readonly<Record<string, { readonly schema: JsonObject }>>;
 }
 
-/** Answers that have a name of their own. */
-const NAMED = {
-  Audit: AuditTrail,
-  AuditEntry: AuditView,
-  Command: CommandDetail,
-  CommandBrief,
-  CommandList,
-  Delivery: DeliveryView,
-  DeliveryPage,
-  Deployment: DeploymentDetail,
-  DeploymentBrief,
-  DeploymentList,
-  DeploymentPage,
-  DeploymentReport,
-  Doctor,
-  Durations,
-  Event: DirectorEvent,
-  Finding,
-  History,
-  JournalLine,
-  Lock: LockView,
-  LogLine,
-  LogPage,
-  Plan: PlanSummary,
-  Problem: ProblemDetails,
-  ProblemError,
-  Reads: ReadTrail,
-  Receipt,
-  StackBrief,
-  StackList,
-  StackState,
-  Unit: UnitView,
-  Version: VersionView,
-  Webhook: WebhookView,
-  WebhookList,
-  WebhookWithSecret,
-} as const satisfies Record<string, z.ZodType>;
-
 const REFERENCE = '#/components/schemas/';
 
 /** Refusals that any route may give. */
@@ -146,8 +75,10 @@ const REASONS: Readonly<Record<number, string>> = {
   412: 'It is not what it was.',
   413: 'It is too large.',
   415: 'It is not JSON.',
+  422: 'What it names is not here.',
   429: 'Too much was asked.',
   500: 'The director made a mistake.',
+  501: 'That is not done here.',
   503: 'The director is not ready.',
 };
 
@@ -163,16 +94,10 @@ export function openApiDocument(routes: Readonly<Record<string, Route>>, version
       title: 'Service Director',
       version,
       description:
-        'What a director is told, and what it tells. Problems are RFC 9457; times are RFC 3339 in UTC.',
+        'What a director is told, and what it tells. Problems are RFC 9457, but for the dialects, which refuse in words of their own; times are RFC 3339 in UTC.',
     },
     servers: [{ url: '/' }],
-    tags: [
-      { name: 'commands', description: 'What the director is told. Each has an id, and one effect.' },
-      { name: 'deployments', description: 'What commands become: one for each stack.' },
-      { name: 'stacks', description: 'What has state, a lock and a history.' },
-      { name: 'webhooks', description: 'Who is told of deployments without asking.' },
-      { name: 'director', description: 'The director itself, and the routes without a prefix.' },
-    ],
+    tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
     security: [{ identityToken: [] }],
     paths,
     components: {
@@ -242,17 +167,19 @@ function responsesOf(route: Route): Operation['responses'] {
   const problems = [...route.problems, ...(route.open ? [] : GUARD_PROBLEMS), ...COMMON_PROBLEMS];
   const refusals = problems
     .filter((status) => !(status in route.answers))
-    .map((status) => [status, refusalOf(status)] as const);
+    .map((status) => [status, refusalOf(status, route)] as const);
   const answers = Object.entries(route.answers).map(
     ([status, answer]) => [status, responseOf(answer)] as const,
   );
   return Object.fromEntries([...answers, ...refusals]);
 }
 
-function refusalOf(status: number): ResponseObject {
+function refusalOf(status: number, { refusal }: Route): ResponseObject {
   return {
     description: REASONS[status] ?? 'It is refused.',
-    content: { 'application/problem+json': { schema: { $ref: `${REFERENCE}Problem` } } },
+    content: refusal
+      ? { 'application/json': { schema: answerSchemaOf(refusal) } }
+      : { 'application/problem+json': { schema: { $ref: `${REFERENCE}Problem` } } },
   };
 }
 

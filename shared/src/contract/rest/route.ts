@@ -1,12 +1,25 @@
 /** What one route of the HTTP API takes and answers: what validates a request is also what the document is printed from. */
 import { z } from 'zod';
 
+/** The headings of the document, and what stands under each. */
+export const TAGS = {
+  commands: 'What the director is told. Each has an id, and one effect.',
+  deployments: 'What commands become: one for each stack.',
+  stacks: 'What has state, a lock and a history.',
+  webhooks: 'Who is told of deployments without asking.',
+  director: 'The director itself, and the routes without a prefix.',
+  graphs: 'The dialect at /api/v1: graphs of resources, as composers send them.',
+  blueprints: 'The dialect at /api: deployments of blueprints, whose code a generator has.',
+  builds: 'The dialect at /api/builds: builds of repositories.',
+  gates: 'For services that gate their own start: answered when it is done.',
+} as const;
+
 export interface Route {
-  readonly method: 'get' | 'post' | 'patch' | 'delete';
+  readonly method: 'get' | 'post' | 'put' | 'patch' | 'delete';
   /** With its parameters in braces: `/v1/deployments/{id}`. */
   readonly path: string;
   /** Under which heading it stands. */
-  readonly tag: 'commands' | 'deployments' | 'stacks' | 'webhooks' | 'director';
+  readonly tag: keyof typeof TAGS;
   /** One line. */
   readonly summary: string;
   readonly description?: string;
@@ -23,8 +36,10 @@ export interface Route {
   readonly example?: object;
   /** By status. */
   readonly answers: Readonly<Record<number, RouteAnswer>>;
-  /** The statuses of its own refusals, each with a problem in it; those that any route may give are not listed. */
+  /** The statuses of its own refusals; those that any route may give are not listed. */
   readonly problems: readonly number[];
+  /** Of JSON, what is in a refusal; by default a problem. */
+  readonly refusal?: z.ZodType;
 }
 
 export interface RouteAnswer {
