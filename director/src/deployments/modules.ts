@@ -53,7 +53,8 @@ async function codeOf(
       `${id} is a module, and this director cannot keep what tools leave: their states hold secrets`,
       'set DIRECTOR_STATE_KEY, which encrypts them',
     );
-  if (!('digest' in source.data)) say(id, { level: 'info', message: 'Fetching its code' });
+  const isBrought = !['digest', 'module', 'configuration'].some((key) => key in source.data);
+  if (isBrought) say(id, { level: 'info', message: 'Fetching its code' });
   try {
     const { digest } = await sources.resolve(source.data, signal);
     return { digest, ...path };

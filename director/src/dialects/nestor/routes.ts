@@ -11,6 +11,7 @@ import type { DialectOptions } from '../dialect.ts';
 import { canonicalEnvironment } from '../environment.ts';
 import { parseBody } from '../json-body.ts';
 import { traced } from '../trace.ts';
+import type { Choice } from './choice.ts';
 import { aboutOf, aboutWish, commandIdOf, documentOf, idOf, STACK, scopeNameOf } from './document.ts';
 import { choiceOf, type EngineEntries, engineView, healthOf } from './engines.ts';
 import { graphView } from './graph.ts';
@@ -41,8 +42,17 @@ export function nestorRoutes(options: NestorOptions): Router {
   healthRoutes(router, options);
   engineRoutes(router, engines);
 
+  /** What was taken before is told again, whichever engines take anything new by now. */
+  async function asked(request: Request): Promise<[unknown, Choice]> {
+    const body = parseBody(request.body);
+    const choice = await choiceOf(engines);
+    const { id } = Object(body) as { id?: unknown };
+    const isKnown = typeof id === 'string' && (await knownAs(id, store)) !== undefined;
+    return [body, isKnown ? { ...choice, engines: Object.keys(engines) } : choice];
+  }
+
   const create: RequestHandler = async (request, response) => {
-    const wish = parseWish(parseBody(request.body), await choiceOf(engines));
+    const wish = parseWish(...(await asked(request)));
     const isNew = await deploy(request, wish, options);
     const known = await knownAs(wish.id, store);
     if (!known) throw new Refused(409, 'VERSION_CONFLICT', `${wish.id} is taken, and came to nothing`);

@@ -36,7 +36,7 @@ export async function examine(options: DoctorOptions): Promise<Doctor> {
     [...held.values()],
     answered('network', () => networkOf(options, isUsed)),
     answered('deployments', () => stuckOf(options)),
-    answered('disk of tools', async () => [await workDisk(terraform)]),
+    answered('disk of tools', async () => (terraform.isEnabled ? [await workDisk(terraform)] : [])),
     answered(STATE_DISK, async () =>
       stateFile === undefined ? [] : [await diskAt(STATE_DISK, dirname(stateFile))],
     ),

@@ -5,6 +5,8 @@ import { leastEnvironment } from '../../engines/tool.ts';
 
 export interface ToolOptions {
   readonly binary: string;
+  /** False where the director's settings turn Terraform off. */
+  readonly isEnabled: boolean;
   readonly workRoot: string;
   /** What tools are given beside the least: credentials, proxies. */
   readonly environment: Readonly<Record<string, string>>;
@@ -27,9 +29,10 @@ const LONGEST_MS = 10_000;
 const LONGEST_VERSION = 100;
 
 export async function terraformOf(options: ToolOptions): Promise<Finding> {
+  const check = 'tool terraform';
+  if (!options.isEnabled) return { check, status: 'ok', detail: 'turned off: TERRAFORM_ENABLED=false' };
   const { toolHealthOf } = await import('../../engines/terraform/health.ts');
   const health = await toolHealthOf(options);
-  const check = 'tool terraform';
   if (health.ok) return { check, status: 'ok', detail: `Terraform ${health.version}` };
   return { check, status: 'failed', detail: health.because, fix: `${health.fix}, or set TERRAFORM_BINARY` };
 }
