@@ -51,6 +51,7 @@ import { openState, persistence, START_BACKOFF } from './state.ts';
 import { isGone, thisHolder } from './store/holder.ts';
 import type { DeploymentRecord } from './store/records.ts';
 import { mayPass, type Store } from './store/store.ts';
+import { upkeep } from './upkeep/upkeep.ts';
 import { approvalLinks } from './webhooks/approval-links.ts';
 import { approvalRoutes } from './webhooks/approval-routes.ts';
 import { ownUrl } from './webhooks/own-url.ts';
@@ -224,6 +225,12 @@ export async function startDirector(
     );
   }
 
+  const keeping = upkeep({
+    ...{ store, clock, random, holder, onTrouble, keptMs: config.historyDays * DAY_MS },
+    isGone: (other) => isGone(other, holder),
+    onRemoved: (documents) => log.info('what ended long ago is removed', { documents }),
+  });
+  if (config.historyDays > 0) keeping.start();
   const scopes = scopesIn(store, architectures);
   const stopping = new AbortController();
   const reads = readsOf({ store, clock, random, onTrouble });
@@ -293,8 +300,10 @@ export async function startDirector(
       stopping.abort(new Error('The director stops'));
       moduleEngines.stop();
       await listener?.close();
+      await keeping.stop();
       await spoken.stop();
       await coordinating.leave();
+      await moduleEngines.end();
       await webhooks?.stop();
       await reads.settled();
       await pubsub.close().catch(() => {});
@@ -314,6 +323,8 @@ async function examination(config: Config, store: Store): Promise<Doctor> {
     isOnGoogle: isOnCloudRun,
   });
 }
+
+const DAY_MS = 86_400_000;
 
 /** How old the facts in the metrics may be. Milliseconds. */
 const FACTS_MS = 10_000;

@@ -3,6 +3,7 @@ import { AccessRule } from '@service-director/shared/model/architecture.ts';
 import { durationWithin, secondsOf } from '@service-director/shared/model/fields.ts';
 import { z } from 'zod';
 import { Backends } from './engines/terraform/backends.ts';
+import { LEAST_HISTORY_DAYS } from './upkeep/forgotten.ts';
 
 /** JSON text, of which only the schema says what it is. */
 const jsonText = z.string().transform((text, context): unknown => {
@@ -42,6 +43,16 @@ const Environment = z.object({
   FIRESTORE_EMULATOR_HOST: z.string().optional(),
   /** How many earlier versions of a stack's state are kept, each of which can be brought back. */
   STATE_BACKUP_RETENTION: z.coerce.number().int().min(1).max(1_000).default(10),
+  /** How long what has ended is kept, in days; 0 for ever. By default as long as Google keeps its own audit logs. */
+  DIRECTOR_HISTORY_DAYS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(36_500)
+    .refine((days) => days === 0 || days >= LEAST_HISTORY_DAYS, {
+      error: `it is 0, for ever, or at least ${LEAST_HISTORY_DAYS}`,
+    })
+    .default(400),
   /** How long a deployment may take that was started at `/api`; waiting for an approval does not count. */
   MAX_DEPLOYMENT_TIMEOUT_MS: z.coerce.number().int().min(1_000).max(86_400_000).default(1_800_000),
   /** How long an approval is waited for. */
@@ -103,6 +114,8 @@ export interface Config {
   readonly stateKey: string | undefined;
   readonly firestoreEmulator: string | undefined;
   readonly retention: number;
+  /** 0 for ever. */
+  readonly historyDays: number;
   readonly approvalSeconds: number;
   readonly deploymentSeconds: number;
   readonly delivery: 'pull' | 'push';
@@ -169,6 +182,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     stateKey: data.DIRECTOR_STATE_KEY,
     firestoreEmulator: data.FIRESTORE_EMULATOR_HOST,
     retention: data.STATE_BACKUP_RETENTION,
+    historyDays: data.DIRECTOR_HISTORY_DAYS,
     approvalSeconds: data.DIRECTOR_APPROVAL_SECONDS,
     deploymentSeconds: Math.ceil(data.MAX_DEPLOYMENT_TIMEOUT_MS / 1000),
     delivery: data.DIRECTOR_DELIVERY,

@@ -2,6 +2,8 @@
  * The dialect at `/api`: what of its promises takes no tool. Logs that are told while they are written, who has read
  * what, time of one’s own. Its engine is on paper.
  */
+
+import { STREAMING } from '@service-director/director/http/listening.ts';
 import type { Caller } from '@service-director/director/http/roles.ts';
 import { readsOfStack } from '@service-director/director/http/stacks.ts';
 import { keys } from '@service-director/director/store/records.ts';
@@ -131,6 +133,21 @@ describe('logs while they are written', () => {
       status: 'failed',
       error: expect.stringContaining('insufficient permissions'),
     });
+  });
+
+  test('a caller listens only so often at once, and is told when to come again', async () => {
+    const goOn = paper.hold('main');
+    const id = await client.start(at.wish('streamed-often', at.newJob()));
+    const path = `/api/deployments/${id}/logs`;
+    const most = STREAMING.mostEach;
+    const streams = await Promise.all(Array.from({ length: most }, () => listenTo(path, EVENTS)));
+    expect(new Set(streams.map(({ response }) => response.status))).toEqual(new Set([200]));
+    const refused = await fetch(at.url + path, { headers: EVENTS });
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '10']);
+    expect(await refused.json()).toEqual({ error: `local listens ${most} times already` });
+    goOn();
+    await Promise.all(streams.map(({ over }) => over));
+    expect((await listenTo(path, EVENTS)).response.status).toBe(200);
   });
 
   test('whoever asks for anything else gets them as ever (D54)', async () => {

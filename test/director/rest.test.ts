@@ -162,6 +162,46 @@ describe('deployments', () => {
     await store.commit(ids.map((id) => ({ type: 'delete', key: keys.deployment(id), if: 'any' })));
   });
 
+  test('what is rare among many is looked for a stretch at a time: a page may be short or empty, and not the last', async () => {
+    const { store } = director;
+    const value = (await store.get<DeploymentRecord>(keys.deployment('many.a.flow')))?.value;
+    if (!value) throw new Error('It is not there');
+    const rare = new Set(['zz.1000', 'zz.4500']);
+    const ids = Array.from({ length: 5_000 }, (_, place) => `zz.${String(place).padStart(4, '0')}`);
+    await store.commit(
+      ids.map((id) => {
+        const operation = rare.has(id) ? 'teardown' : 'dataflow-setup';
+        return { type: 'put', key: keys.deployment(id), value: { ...value, id, operation }, if: 'absent' };
+      }),
+    );
+    let read = 0;
+    const { list } = store;
+    store.list = async <T>(query: Parameters<typeof list>[0]) => {
+      const rows = await list<T>(query);
+      if (query.collection === 'deployments') read += rows.length;
+      return rows;
+    };
+    for (const sort of ['id', '-created_at']) {
+      const found: string[][] = [];
+      for (let cursor = ''; ; ) {
+        read = 0;
+        const { status, body } = await director.get(
+          `/v1/deployments?operation=teardown&scope=many&limit=5&sort=${sort}${cursor}`,
+        );
+        expect(status).toBe(200);
+        expect(read).toBeLessThanOrEqual(2_000);
+        found.push(body.deployments.map(({ id }: { id: string }) => id));
+        if (body.next === undefined) break;
+        cursor = `&cursor=${body.next}`;
+      }
+      expect(found.length).toBeGreaterThanOrEqual(3);
+      expect(found.some((page) => page.length === 0)).toBe(true);
+      expect(found.flat().toSorted()).toEqual([...rare]);
+    }
+    store.list = list;
+    await store.commit(ids.map((id) => ({ type: 'delete', key: keys.deployment(id), if: 'any' })));
+  });
+
   test('by stack, scope, status and operation, one or all', async () => {
     const found = async (query: string): Promise<string[]> =>
       (await pages(director, '/v1/deployments', 'deployments', query)).flat();

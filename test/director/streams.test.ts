@@ -237,6 +237,33 @@ test('there are only so many, and the next is told to come again', async () => {
   streams[1]?.request.destroy();
 });
 
+test('a caller may have only so many of them, and others still have theirs', async () => {
+  const director = await start({ mostEach: 2 });
+  const grants = [{ role: 'viewer', environments: undefined, mayApproveOwn: true }] as const;
+  director.callAs({ name: 'eve@example.com', grants });
+  const streams = [await director.open(PATH, EVENTS), await director.open(PATH, EVENTS)];
+  expect(await director.get(PATH, EVENTS)).toMatchObject({
+    status: 429,
+    type: expect.stringContaining('application/problem+json'),
+    headers: { 'retry-after': '10' },
+    body: {
+      type: 'urn:service-director:problem:too-many-streams',
+      detail: 'eve@example.com listens 2 times already',
+    },
+  });
+  director.callAs({ name: 'ada@example.com', grants });
+  const other = await director.open(PATH, EVENTS);
+  expect(other.message.statusCode).toBe(200);
+  director.callAs({ name: 'eve@example.com', grants });
+  streams[0]?.request.destroy();
+  await until(async () => {
+    const { message, request } = await director.open(PATH, EVENTS);
+    request.destroy();
+    expect(message.statusCode).toBe(200);
+  });
+  for (const { request } of [...streams, other]) request.destroy();
+});
+
 test('when the director stops they all end, in order', async () => {
   const director = await start();
   const heard = await Promise.all(

@@ -26,6 +26,7 @@ import {
 } from '../protocol/inbox.ts';
 import { type CommandRecord, keys } from '../store/records.ts';
 import { Conflict, TooLarge, type Write } from '../store/store.ts';
+import { freshnessWrites, TooOld } from '../upkeep/forgotten.ts';
 
 export type Receipt =
   | { readonly result: 'accepted'; readonly record: CommandRecord }
@@ -62,13 +63,19 @@ export function intake(options: IntakeOptions): Intake {
     try {
       return await deliver(
         { id: command.id, bodyHash },
-        () => admit(taken, command, options),
+        async () => {
+          const fresh = await freshnessWrites(command, bodyHash, { store, now: clock.now() });
+          const { record, writes } = await admit(taken, command, options);
+          return { record, writes: [...writes, ...fresh] };
+        },
         (known) => contradict(known, command, raw),
       );
     } catch (error) {
       // It would come again for ever.
       if (error instanceof TooLarge)
         return reject(refusalOf(command, raw, error.message, 'send less at once'));
+      if (error instanceof TooOld)
+        return reject(refusalOf(command, raw, error.message, 'if it is still meant, send it under a new id'));
       throw error;
     }
   }

@@ -33,6 +33,8 @@ export interface Setup {
   /** Looks after the tools from now on. */
   start(): void;
   stop(): void;
+  /** What is left to do once no more work is theirs. */
+  end(): Promise<void>;
 }
 
 /** Between asking a tool to stop and ending it. Cloud Run gives ten seconds to us. Milliseconds. */
@@ -40,6 +42,7 @@ const TOOL_GRACE_MS = 8_000;
 
 export function setUpEngines({ terraform: settings, artifacts, clock, log }: SetupOptions): Setup {
   const { isEnabled, timeoutSeconds } = settings;
+  const ends: (() => Promise<void>)[] = [];
   const watch = toolWatch({
     name: 'Terraform',
     clock,
@@ -60,6 +63,7 @@ export function setUpEngines({ terraform: settings, artifacts, clock, log }: Set
           clock,
           graceMs: TOOL_GRACE_MS,
           onRun: watch.noteRun,
+          atEnd: (job) => void ends.push(job),
         });
         return isEnabled ? watched(engine, watch) : turnedOff(engine);
       },
@@ -75,6 +79,7 @@ export function setUpEngines({ terraform: settings, artifacts, clock, log }: Set
     },
     start: () => isEnabled && watch.start(),
     stop: watch.stop,
+    end: async () => void (await Promise.allSettled(ends.map((end) => end()))),
   };
 }
 

@@ -24,6 +24,7 @@ export const STREAMING: Streaming = {
   heartbeatMs: 15_000,
   patienceMs: 30_000,
   most: 200,
+  mostEach: 50,
 };
 
 export interface ListeningContext {

@@ -174,10 +174,16 @@ async function trailOf<Row extends { readonly sequence: number }>(
   stack: StackId,
   store: Store,
 ): Promise<{ rows: readonly Row[]; head: AuditHead | undefined }> {
-  const head = (await store.get<AuditHead>(keys.auditHead(stack)))?.value;
-  const found = await listAll<Row>(store, { collection: 'audit', prefix: `${stack}/` });
-  const rows = found.map(({ value }) => value);
-  return { rows: rows.filter(({ sequence }) => sequence <= (head?.sequence ?? 0)), head };
+  let head = await readValue<AuditHead>(keys.auditHead(stack), store);
+  for (;;) {
+    const found = await listAll<Row>(store, { collection: 'audit', prefix: `${stack}/` });
+    const now = await readValue<AuditHead>(keys.auditHead(stack), store);
+    const { sequence: end = 0, from } = head ?? {};
+    const rows = found.map(({ value }) => value).filter(({ sequence }) => sequence <= end);
+    if (now?.from?.sequence === from?.sequence) return { rows, head };
+    // Its oldest rows went meanwhile.
+    head = now;
+  }
 }
 
 /** How many stacks an error names. */

@@ -2,11 +2,14 @@
 import { once } from 'node:events';
 import type { Clock } from '@service-director/shared/kit/clock.ts';
 import type { Response } from 'express';
+import { whoCalls } from './authenticate.ts';
 import { Problem } from './problem.ts';
 
 export interface StreamLimits {
   /** How many there may be at once. */
   readonly most: number;
+  /** How many of them one caller may have. */
+  readonly mostEach: number;
   /** How long a client may take nothing, in milliseconds, before it is dropped. */
   readonly patienceMs: number;
 }
@@ -22,7 +25,7 @@ export interface StreamsContext {
 export type Speech = (signal: AbortSignal) => AsyncIterable<string>;
 
 export interface Streams {
-  /** Resolves when it has ended, however. Throws a Problem when there are too many. */
+  /** Resolves when it has ended, however. Throws a Problem when there are too many, or too many of one caller. */
   speak(response: Response, type: string, speech: Speech): Promise<void>;
   /** How many there are. */
   readonly count: () => number;
@@ -30,6 +33,32 @@ export interface Streams {
 
 export function streams({ clock, limits, stopping }: StreamsContext): Streams {
   let count = 0;
+  /** Of each caller who has any. */
+  const counts = new Map<string, number>();
+
+  /** Throws a Problem when there are too many; else one more, until what it returns is called. */
+  function enter(caller: string): () => void {
+    const own = counts.get(caller) ?? 0;
+    const parts = { slug: 'too-many-streams', headers: { 'retry-after': '10' } };
+    if (own >= limits.mostEach)
+      throw new Problem(
+        429,
+        'Too many requests',
+        `${caller} listens ${own} times already`,
+        'end one of them, or ask again later',
+        parts,
+      );
+    if (count >= limits.most)
+      throw new Problem(503, 'Too many listen', `${count} are listening already`, 'ask again later', parts);
+    count++;
+    counts.set(caller, own + 1);
+    return () => {
+      count--;
+      const left = (counts.get(caller) ?? 0) - 1;
+      if (left > 0) counts.set(caller, left);
+      else counts.delete(caller);
+    };
+  }
 
   /** Waits until the client has taken it: the next is not even read before. */
   async function write(response: Response, text: string, gone: AbortController): Promise<void> {
@@ -63,17 +92,12 @@ export function streams({ clock, limits, stopping }: StreamsContext): Streams {
   return {
     count: () => count,
     async speak(response, type, speech) {
-      if (count >= limits.most)
-        throw new Problem(503, 'Too many listen', `${count} are listening already`, 'ask again later', {
-          slug: 'too-many-streams',
-          headers: { 'retry-after': '10' },
-        });
-      count++;
+      const leave = enter(whoCalls(response.req).name);
       try {
         response.status(200).set({ 'content-type': type, 'x-accel-buffering': 'no' }).flushHeaders();
         await tell(response, speech);
       } finally {
-        count--;
+        leave();
       }
     },
   };

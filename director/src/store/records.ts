@@ -167,7 +167,12 @@ export interface ReadRecord extends Word {
 export type ReadKind = 'state' | 'history' | 'audit';
 
 /** The end of a stack's audit trail: a row that is taken from it shows. */
-export interface AuditHead {
+export interface AuditHead extends AuditPlace {
+  /** The last row that is not kept any more; absent where all are there. Of trails of reads alone. */
+  readonly from?: AuditPlace;
+}
+
+export interface AuditPlace {
   readonly sequence: number;
   readonly hash: string;
 }
@@ -347,6 +352,9 @@ export interface DeliveryTry {
 /** How much later than it came a deployment counts, in milliseconds: what is more urgent goes first, and nobody waits for ever. */
 const HANDICAP_MS: Readonly<Record<Priority, number>> = { high: 0, normal: 15 * 60_000, low: 30 * 60_000 };
 
+/** Trails of reads begin so. */
+export const READS = 'reads:';
+
 type QueuePlace = Pick<DeploymentRecord, 'stack' | 'priority' | 'createdAt' | 'id'>;
 
 export const keys = {
@@ -372,7 +380,7 @@ export const keys = {
     id: `${stack}//${timestamp(Date.parse(createdAt) + HANDICAP_MS[priority])}/${id}`,
   }),
   /** By which the trail of reads is kept; no stack is called so, for none has a colon in its name. */
-  reads: (stack: StackId): StackId => `reads:${stack}`,
+  reads: (stack: StackId): StackId => `${READS}${stack}`,
   /** A stack that is about to use what others may be giving up. */
   share: (stack: StackId, unit: UnitId): Key => ({ collection: 'shares', id: `${stack}//${unit}` }),
   stack: (stack: StackId): Key => ({ collection: 'stacks', id: stack }),

@@ -67,7 +67,7 @@ export interface OpenAnswer {
 
 /** Where it would work, had it any tools: nothing of the outside is reached. */
 const NOWHERE: Omit<DoctorOptions, 'store' | 'clock'> = {
-  terraform: { binary: '/nowhere/terraform', workRoot: tmpdir(), environment: {} },
+  terraform: { binary: '/nowhere/terraform', workRoot: tmpdir(), environment: {}, isEnabled: true },
   stateFile: undefined,
   isOnGoogle: false,
   endpoint: 'http://127.0.0.1:9',

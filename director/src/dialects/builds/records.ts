@@ -100,10 +100,15 @@ export const buildKeys = {
 
 /** Ids begin so. */
 export const PREFIXES = {
+  all: 'of//',
+  asked: 'asked//',
+  promotions: 'promotion//',
   open: 'open//',
   allLatest: 'latest//',
   latest: (env: string): string => `latest//${env}/`,
   builds: ({ repo, env }: Pick<BuildId, 'repo' | 'env'>): string => `of//${env}/${encodeURIComponent(repo)}/`,
+  promotionsOf: ({ repo, env, sk }: BuildId): string =>
+    `promotion//${env}/${encodeURIComponent(repo)}/${sk}/`,
 } as const;
 
 function digestOf(parts: readonly string[]): string {

@@ -115,6 +115,17 @@ describe.skipIf(missing !== undefined)('between a plan and its apply', () => {
     expect(called()).toEqual(['init', 'workspace', 'apply']);
   });
 
+  test('it goes with the process that holds it', async () => {
+    const jobs: (() => Promise<void>)[] = [];
+    const ending = bench({ ...at.options, atEnd: (job) => void jobs.push(job) }, at.dir);
+    await ending.plan(work);
+    expect(ending.rooms()).toHaveLength(1);
+    await Promise.all(jobs.map((job) => job()));
+    expect(ending.rooms()).toEqual([]);
+    // Its end was called off: nothing is left to be done later.
+    expect(ends).toEqual([]);
+  });
+
   test('it is not believed where another worked there, nor for another plan', async () => {
     const { change } = await at.plan(work);
     const other = open(at.dir);

@@ -33,6 +33,8 @@ export interface Holding {
   ): Promise<void>;
   /** What was held in the folder, which is claimed; it is not held any more. */
   take(dir: string): Held | undefined;
+  /** Removes all that is held: this process ends, and nobody would. */
+  release(): Promise<void>;
 }
 
 interface Entry {
@@ -66,6 +68,14 @@ export function holding(clock: Clock): Holding {
 
   return {
     take,
+    async release() {
+      await Promise.allSettled(
+        [...entries].map(([dir, entry]) => {
+          entry.stop();
+          return end(dir, entry);
+        }),
+      );
+    },
     async hold(claim, { dir, root, plan }) {
       const name = `held.${randomUUID()}`;
       const place = join(dir, name);

@@ -40,6 +40,8 @@ export interface TerraformOptions {
   readonly graceMs: number;
   /** Told of each run, whatever came of it. */
   readonly onRun?: ((sign: RunSign) => void) | undefined;
+  /** Takes what is to be done when this process ends, after all work. */
+  atEnd?(job: () => Promise<void>): void;
 }
 
 export interface Session {
@@ -84,6 +86,7 @@ export function sessions(options: TerraformOptions): Within {
   /** The tool's cache of providers bears only one that fills it. */
   const inits = limiter(options.environment.TF_PLUGIN_CACHE_DIR === undefined ? 16 : 1);
   const fetched = holding(options.clock);
+  options.atEnd?.(fetched.release);
 
   return async ({ owner, spec: asked }, context, job) => {
     const keys = keysOf(owner, asked.name);

@@ -40,7 +40,7 @@ function optionsWith(
 ): DoctorOptions {
   return {
     ...{ store, clock: systemClock, endpoint: url, generatorUrl: url, registryUrl: url },
-    terraform: { binary: toolOf('1.9.0'), workRoot: join(dir, 'work'), environment },
+    terraform: { binary: toolOf('1.9.0'), workRoot: join(dir, 'work'), environment, isEnabled: true },
     stateFile: undefined,
     isOnGoogle: false,
     ...more,

@@ -4,14 +4,15 @@ import { type Clock, timestamp } from '@service-director/shared/kit/clock.ts';
 import { surroundingsOf } from '../../deployments/reading.ts';
 import { briefOf } from '../../deployments/views.ts';
 import { ACTIVE } from '../../observability/facts.ts';
-import { listAll } from '../../store/list-all.ts';
 import type { DeploymentRecord, JournalEntry } from '../../store/records.ts';
-import type { Store } from '../../store/store.ts';
+import { type Store, timedPlace } from '../../store/store.ts';
 
 /** For so long a deployment may say nothing, in milliseconds. */
 const PATIENCE_MS = 15 * 60_000;
 /** More are not told one by one. */
 const MOST = 50;
+/** So many are looked at together. */
+const PAGE = 50;
 
 interface Quiet {
   readonly record: DeploymentRecord;
@@ -22,22 +23,40 @@ interface Quiet {
 }
 
 export async function stuckOf({ store, clock }: { store: Store; clock: Clock }): Promise<Finding[]> {
-  const lists = await Promise.all(
-    ACTIVE.map((is) =>
-      listAll<DeploymentRecord>(store, { collection: 'deployments', where: { field: 'status', is } }),
-    ),
-  );
-  const all = await Promise.all(lists.flat().map(({ value }) => quietOf(value, store)));
-  const stuck = all
-    .filter(({ since }) => clock.now() - since > PATIENCE_MS)
-    .sort((a, b) => a.since - b.since);
+  let active = 0;
+  let count = 0;
+  /** Those to which nothing happened for longest, the longest first. */
+  let longest: readonly Quiet[] = [];
+  for await (const page of activePages(store)) {
+    const quiets = await Promise.all(page.map((record) => quietOf(record, store)));
+    const stuck = quiets.filter(({ since }) => clock.now() - since > PATIENCE_MS);
+    active += page.length;
+    count += stuck.length;
+    longest = [...longest, ...stuck].sort((a, b) => a.since - b.since).slice(0, MOST);
+  }
   const summary: Finding = {
     check: 'deployments',
-    status: stuck.length > 0 ? 'warning' : 'ok',
-    detail: `${all.length} under way; to ${stuck.length} of them nothing happened for ${PATIENCE_MS / 60_000} minutes`,
-    ...(stuck.length > 0 ? { fix: 'see each of them below' } : {}),
+    status: count > 0 ? 'warning' : 'ok',
+    detail: `${active} under way; to ${count} of them nothing happened for ${PATIENCE_MS / 60_000} minutes`,
+    ...(count > 0 ? { fix: 'see each of them below' } : {}),
   };
-  return [summary, ...(await Promise.all(stuck.slice(0, MOST).map((quiet) => findingOf(quiet, store))))];
+  return [summary, ...(await Promise.all(longest.map((quiet) => findingOf(quiet, store))))];
+}
+
+/** What has not ended, a few at a time: of each its journal is asked for, and more are not held. */
+async function* activePages(store: Store): AsyncGenerator<readonly DeploymentRecord[]> {
+  for (const is of ACTIVE) {
+    for (let after: string | undefined; ; ) {
+      const rows = await store.list<DeploymentRecord>({
+        ...{ collection: 'deployments', where: { field: 'status', is }, by: 'time', limit: PAGE },
+        ...(after === undefined ? {} : { after }),
+      });
+      yield rows.map(({ value }) => value);
+      const last = rows.at(-1);
+      if (!last || rows.length < PAGE) break;
+      after = timedPlace(last.value.createdAt, last.id);
+    }
+  }
 }
 
 async function quietOf(record: DeploymentRecord, store: Store): Promise<Quiet> {

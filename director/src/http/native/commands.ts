@@ -8,7 +8,7 @@ import { type Query, timedPlace } from '../../store/store.ts';
 import { whoCalls } from '../authenticate.ts';
 import { briefOf, detailOf } from '../commands.ts';
 import { maySeeCommand } from '../demand.ts';
-import { behind, type Listing, NEWEST_FIRST } from '../listing.ts';
+import { type Listing, NEWEST_FIRST, stretchBehind } from '../listing.ts';
 import { Problem } from '../problem.ts';
 import { type Caller, demandPermitted } from '../roles.ts';
 import { pageOf, placeIn } from './cursor.ts';
@@ -59,8 +59,8 @@ export function nativeCommands(context: SendingContext): Router {
         return seenBy(caller, fitting);
       },
     };
-    const found = await behind(listing, placeIn(query), limit + 1, store);
-    const { page, ...more } = pageOf(found, query, listing.placeOf);
+    const { found, lookedTo } = await stretchBehind(listing, placeIn(query), limit + 1, store);
+    const { page, ...more } = pageOf(found, query, listing.placeOf, lookedTo);
     return ok({ commands: page.map(briefOf), ...more });
   });
 

@@ -11,16 +11,21 @@ export interface Paging {
 
 const Content = z.tuple([z.string().min(1), z.string()]);
 
-/** `items` are one more than the page, where there are as many. */
+/**
+ * `items` are one more than the page, where there are as many. `lookedTo`: the place up to which they were looked for,
+ * where that was not to the end: then a page may be short, or empty, and still not the last.
+ */
 export function pageOf<T>(
   items: readonly T[],
   asked: Paging,
   placeOf: (item: T) => string,
+  lookedTo?: string,
 ): { readonly page: T[]; readonly next?: string } {
   const page = items.slice(0, asked.limit);
   const last = page.at(-1);
-  if (items.length <= page.length || last === undefined) return { page };
-  const content: z.output<typeof Content> = [placeOf(last), questionOf(asked)];
+  const place = items.length > page.length && last !== undefined ? placeOf(last) : lookedTo;
+  if (place === undefined) return { page };
+  const content: z.output<typeof Content> = [place, questionOf(asked)];
   return { page, next: Buffer.from(JSON.stringify(content)).toString('base64url') };
 }
 

@@ -8,7 +8,7 @@ import { type CommandRecord, type DeploymentRecord, keys } from '../../store/rec
 import { whoCalls } from '../authenticate.ts';
 import { visible } from '../demand.ts';
 import { briefsOf, demandDeployment, detailOf, placeOf, queryFor } from '../deployments.ts';
-import { behind, type Listing, NEWEST_FIRST } from '../listing.ts';
+import { type Listing, NEWEST_FIRST, stretchBehind } from '../listing.ts';
 import { Problem } from '../problem.ts';
 import { demandPermitted } from '../roles.ts';
 import { pageOf, placeIn } from './cursor.ts';
@@ -42,8 +42,8 @@ export function nativeDeployments(context: SendingContext): Router {
         return visible(caller, fitting, scopes);
       },
     };
-    const found = await behind(listing, placeIn(query), limit + 1, store);
-    const { page, ...more } = pageOf(found, query, listing.placeOf);
+    const { found, lookedTo } = await stretchBehind(listing, placeIn(query), limit + 1, store);
+    const { page, ...more } = pageOf(found, query, listing.placeOf, lookedTo);
     return ok({ deployments: await briefsOf(page, store), ...more });
   }
 

@@ -8,7 +8,7 @@ import { listAll } from '../../store/list-all.ts';
 import { keys, type LockRecord, type StackRecord } from '../../store/records.ts';
 import { whoCalls } from '../authenticate.ts';
 import { visible } from '../demand.ts';
-import { behind, type Listing } from '../listing.ts';
+import { type Listing, stretchBehind } from '../listing.ts';
 import type { Reads } from '../reads.ts';
 import { demandPermitted, type Permission } from '../roles.ts';
 import { auditOf, demandStack, entryOf, historyOf, readsOfStack, wholeOf } from '../stacks.ts';
@@ -43,8 +43,8 @@ export function nativeStacks(context: NativeStacksContext): Router {
       keep: (records) => visible(caller, records, scopes),
       placeOf: ({ stack }) => stack,
     };
-    const found = await behind(listing, placeIn(query), query.limit + 1, store);
-    const { page, ...more } = pageOf(found, query, listing.placeOf);
+    const { found, lookedTo } = await stretchBehind(listing, placeIn(query), query.limit + 1, store);
+    const { page, ...more } = pageOf(found, query, listing.placeOf, lookedTo);
     const stacks = await Promise.all(
       page.map(async (record) => {
         const { stack } = record;
