@@ -143,7 +143,7 @@ const AS_JSON = { headers: { accept: 'application/json' } };
 const linkIn = ({ text }: Answer): ApprovalLink => ApprovalLink.parse(JSON.parse(text));
 
 describe('a chat that is told with links', () => {
-  test('approves: looking decides nothing, the button does, and what was planned is applied', async () => {
+  test('approves: looking decides nothing, the button does, and what was planned is applied (D185)', async () => {
     const [{ approve_url = '', plan_hash, expires_at }] = await waiting('approved', { reason: HOSTILE });
     expect(approve_url).toMatch(new RegExp(`^${director.url}/v1/approvals/`));
     expect(Date.parse(expires_at ?? '')).toBeGreaterThan(Date.now());
@@ -174,7 +174,7 @@ describe('a chat that is told with links', () => {
     expect([again.status, linkIn(again).state]).toEqual([409, 'approved']);
   });
 
-  test('rejects, and then nothing approves it any more', async () => {
+  test('rejects, and then nothing approves it any more (D185)', async () => {
     const [{ approve_url = '', reject_url = '' }] = await waiting('rejected');
     const done = await ask('POST', reject_url, AS_JSON);
     expect([done.status, linkIn(done).state]).toEqual([200, 'rejected']);
@@ -186,7 +186,7 @@ describe('a chat that is told with links', () => {
     expect(await made('rejected')).toEqual([]);
   });
 
-  test('with a link of another deployment, or one that was changed, gets nothing', async () => {
+  test('with a link of another deployment, or one that was changed, gets nothing (D185)', async () => {
     const [[one], [other]] = [await waiting('one'), await waiting('other')];
     const parts = ({ approve_url = '' }: Told): string[] => approve_url.split('/').at(-1)?.split('.') ?? [];
     const [[said], [, signature]] = [parts(one), parts(other)];
@@ -201,14 +201,14 @@ describe('a chat that is told with links', () => {
       expect(await statusOf(name)).toMatchObject({ status: 'awaiting_approval' });
   });
 
-  test('has no link that approves where nobody approves their own', async () => {
+  test('has no link that approves where nobody approves their own (D185)', async () => {
     const [{ approve_url, reject_url = '' }] = await waiting('strict', { environment: 'staging' });
     expect(approve_url).toBeUndefined();
     expect((await ask('POST', reject_url)).status).toBe(200);
     await ended('strict', 'cancelled');
   });
 
-  test('is told no links where none were asked for, and void ones after a rotation', async () => {
+  test('is told no links where none were asked for, and void ones after a rotation (D185)', async () => {
     const plain = await makeHook({});
     expect(plain.approvals).toBe(false);
     const both = await waiting('rotated', { hooks: 2 });
@@ -222,7 +222,7 @@ describe('a chat that is told with links', () => {
   });
 });
 
-test('nothing else is reached without a token, and no link is in the log', async () => {
+test('nothing else is reached without a token, and no link is in the log (D185)', async () => {
   const [{ approve_url = '' }] = await waiting('guarded');
   for (const path of [
     '/v1/deployments',
@@ -241,7 +241,7 @@ test('nothing else is reached without a token, and no link is in the log', async
   }
 });
 
-test('a link lives as long as its approval, and across a director that was killed', async () => {
+test('a link lives as long as its approval, and across a director that was killed (D185)', async () => {
   const [{ approve_url = '' }] = await waiting('killed');
   await director.kill();
   const { port } = new URL(director.url);
@@ -257,7 +257,7 @@ test('a link lives as long as its approval, and across a director that was kille
   await ended('killed', 'succeeded');
 });
 
-test('nobody who comes in time is a no, and the link says so', async () => {
+test('nobody who comes in time is a no, and the link says so (D185)', async () => {
   const hasty = await startDirector(world, {
     name: 'hasty',
     env: {

@@ -135,7 +135,7 @@ describe('logs while they are written', () => {
     });
   });
 
-  test('a caller listens only so often at once, and is told when to come again', async () => {
+  test('a caller listens only so often at once, and is told when to come again (D54)', async () => {
     const goOn = paper.hold('main');
     const id = await client.start(at.wish('streamed-often', at.newJob()));
     const path = `/api/deployments/${id}/logs`;

@@ -146,7 +146,7 @@ test('a cursor that stands at what is gone goes on', async () => {
   expect(nestor.deployments).toBeDefined();
 });
 
-test('a trail of reads that was shortened goes on, and is whole', async () => {
+test('a trail of reads that was shortened goes on, and is whole (D158)', async () => {
   const store = await filled();
   await upkeepOf(store).round();
   for (const stack of ['shop/orders', 'fails/broken'] as const)

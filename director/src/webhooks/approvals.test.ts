@@ -189,7 +189,7 @@ describe('a link', () => {
     expect(await recordOf('once')).toMatchObject({ status: 'queued', approval });
   });
 
-  test('of two that use it at once one decides', async () => {
+  test('of two that use it at once one decides (D185)', async () => {
     const { call, parked, recordOf } = await stand();
     const { approve, reject } = await parked('race');
     const uses = [approve, approve, reject, approve, reject].map((link, number) =>
@@ -237,7 +237,7 @@ describe('a link', () => {
     expect(await call('DELETE', approve)).toMatchObject({ status: 401 });
   });
 
-  test('is over when the approval is', async () => {
+  test('is over when the approval is (D185)', async () => {
     const { call, parked, recordOf } = await stand();
     const { approve } = await parked('late');
     bench.clock.advance(HOUR - 1);
@@ -251,7 +251,7 @@ describe('a link', () => {
     expect(await recordOf('late')).toMatchObject({ status: 'awaiting_approval' });
   });
 
-  test('is void once its webhook has another secret, was stopped, or is gone', async () => {
+  test('is void once its webhook has another secret, was stopped, or is gone (D185)', async () => {
     const { call, parked, recordOf } = await stand();
     const expectVoid = async ({ approve, reject }: { approve: string; reject: string }): Promise<void> => {
       for (const link of [approve, reject])
@@ -275,7 +275,7 @@ describe('a link', () => {
       expect(await recordOf(name)).toMatchObject({ status: 'awaiting_approval' });
   });
 
-  test('is for one plan: another, or the same that is waited for anew, is not decided by it', async () => {
+  test('is for one plan: another, or the same that is waited for anew, is not decided by it (D185)', async () => {
     const { call, parked, recordOf } = await stand();
     const { approve, reject } = await parked('planned');
     const other = { state: 'pending', planHash: 'another', expiresAt: bench.clock.now() + HOUR } as const;
@@ -349,7 +349,7 @@ describe('the page', () => {
     change: { action: 'create' },
   });
 
-  test('shows what would be applied, and nothing of anybody runs in it', async () => {
+  test('shows what would be applied, and nothing of anybody runs in it (D185)', async () => {
     const { call, parked } = await stand();
     const plan: Plan = {
       ...EMPTY,
@@ -423,7 +423,7 @@ test('a body that is long, or means nothing, decides nothing', async () => {
   });
 });
 
-test('who asks too often is refused, each part of the network for itself, and cannot say that it is another', async () => {
+test('who asks too often is refused, each part of the network for itself, and cannot say that it is another (D185)', async () => {
   const { call, parked } = await stand([], 3);
   const { approve } = await parked('often');
   const from = (address: string) => ({ headers: { 'x-forwarded-for': address } });

@@ -17,7 +17,7 @@ function called(breaker: Breaker, now: number): Breaker {
   return asked.breaker;
 }
 
-test('closed lets all on, and only failures in a row open it', () => {
+test('closed lets all on, and only failures in a row open it (N143)', () => {
   expect(called(CLOSED, 7)).toEqual(CLOSED);
   const twice = failing(2);
   expect(twice).toEqual({ state: 'closed', failures: 2 });
@@ -26,7 +26,7 @@ test('closed lets all on, and only failures in a row open it', () => {
   expect(failing(1, twice, 10)).toEqual({ state: 'open', until: 1_010, openings: 1 });
 });
 
-test('open lets nobody on until its time is over, then one', () => {
+test('open lets nobody on until its time is over, then one (N143)', () => {
   const open = failing(3);
   expect(askToCall(open, 999, RULES)).toEqual({ mayCall: false, again: 1_000 });
   const half = called(open, 1_000);
@@ -34,7 +34,7 @@ test('open lets nobody on until its time is over, then one', () => {
   expect(askToCall(half, 1_000, RULES)).toEqual({ mayCall: false, again: 1_500 });
 });
 
-test('the one call closes it, or opens it for twice as long, up to the longest', () => {
+test('the one call closes it, or opens it for twice as long, up to the longest (N143)', () => {
   const half = called(failing(3), 1_000);
   expect(afterCall(half, 'succeeded', 1_200, RULES)).toEqual(CLOSED);
   let breaker = half;

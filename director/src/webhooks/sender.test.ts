@@ -246,7 +246,7 @@ test('a director that stops cuts off what is under way, and another goes on with
   await vi.waitFor(() => expect(silent.received).toHaveLength(2), { timeout: 20_000 });
 });
 
-test('a receiver that fails five times in a row is left alone, then one delivery sees, and nobody lost a try', async () => {
+test('a receiver that fails five times in a row is left alone, then one delivery sees, and nobody lost a try (N143)', async () => {
   let isWell = false;
   const { url, received } = await bench.receiver((request, response) =>
     answers(isWell ? 204 : 503)(request, response),

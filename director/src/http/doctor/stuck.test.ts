@@ -48,7 +48,7 @@ async function put(status: DeploymentRecord['status'], count: number, name: stri
   );
 }
 
-test('all that waits is counted, the longest are told, and of history nothing is read', async () => {
+test('all that waits is counted, the longest are told, and of history nothing is read (D176)', async () => {
   await put('succeeded', 3_000, 'done');
   await put('waiting_for_lock', 120, 'waiting');
   await put('applying', 61, 'busy');
