@@ -85,8 +85,17 @@ export interface BareContext
   > {
   readonly architecture: undefined;
   readonly directorUrl: string;
+  /** Where it runs, which only a local cloud tells without an architecture. */
+  readonly place: ProgramPlace | undefined;
   /** Of a cloud it needs no more than a token. */
   readonly reach: Pick<Reach, 'authorization'>;
+}
+
+/** A program of Cloud Run, for whoever reads its log. */
+export interface ProgramPlace {
+  readonly cloud: Cloud;
+  readonly name: string;
+  readonly region: string;
 }
 
 /** What it takes to speak with a director over HTTP. */

@@ -12,8 +12,8 @@ import { EXIT } from './failure.ts';
 import { openLook, RunTimedOut } from './open.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'desk-'));
-/** A minute passes in a tenth of a second. */
-const HASTE = 600;
+/** A minute passes in half a second: what is away for three of them is given up. */
+const HASTE = 120;
 const hasty: Clock = {
   ...systemClock,
   now: () => systemClock.now() * HASTE,
@@ -82,7 +82,10 @@ test('a question is asked again while nobody answers, which is told once', async
   expect(notes).toEqual([expect.stringMatching(/does not answer: .*; it is asked again$/)]);
 });
 
-const UNREACHABLE = { exitCode: EXIT.unreachable, message: expect.stringContaining('it answers 503') };
+const UNREACHABLE = {
+  exitCode: EXIT.unreachable,
+  message: expect.stringContaining('what stands before it says 503'),
+};
 
 test('one that stays away is given up as unreachable', async () => {
   const away = await deskOf((_, response) => void response.writeHead(503).end());
@@ -192,4 +195,59 @@ test('a command that is wrong is refused, and not sent again', async () => {
     exitCode: EXIT.failed,
   });
   expect(sent).toBe(1);
+});
+
+const REPORT = {
+  ...{ id: 'd1', stack: 'a/b', operation: 'deploy', status: 'succeeded' },
+  ...{ units: [], urls: {} },
+};
+
+/** An event of the stream of a journal. */
+function eventText(sequence: number, name: string, data: object): string {
+  return `id: ${sequence}${name === 'end' ? '-end' : ''}\nevent: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+}
+const lineText = (sequence: number): string =>
+  eventText(sequence, 'status', { at: `t${sequence}`, stack: 'a/b', type: 'status', status: 's', sequence });
+
+test('a journal that is followed is one stream, which goes on behind what was heard when it breaks', async () => {
+  const asked: [string | undefined, string | undefined][] = [];
+  const desk = await deskOf((request, response) => {
+    const after = request.headers['last-event-id'];
+    asked.push([request.url, after === undefined ? undefined : String(after)]);
+    // The third time nobody is there.
+    if (asked.length === 3) {
+      response.writeHead(503).end();
+      return;
+    }
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    if (after === undefined) response.write(`:\n\n${lineText(1)}${lineText(2)}id: 3\nevent: sta`);
+    else if (asked.length === 2) response.write(lineText(3));
+    else response.end(lineText(4) + eventText(4, 'end', REPORT));
+    if (asked.length < 3) setTimeout(() => response.destroy(), 50);
+  });
+  const heard: unknown[] = [];
+  const report = await desk.follow('d1', ({ sequence }) => heard.push(sequence));
+  expect(report).toMatchObject({ id: 'd1', status: 'succeeded' });
+  expect(heard).toEqual([1, 2, 3, 4]);
+  const path = '/v1/deployments/d1/logs';
+  expect(asked).toEqual([
+    [path, undefined],
+    [path, '2'],
+    [path, '3'],
+    [path, '3'],
+  ]);
+  expect(notes).toEqual([expect.stringMatching(/does not answer.*; it is asked again$/)]);
+});
+
+test('a stream that is refused is no stream: the director’s own word is the failure', async () => {
+  const desk = await deskOf((_, response) =>
+    response
+      .writeHead(404, { 'content-type': 'application/problem+json' })
+      .end(JSON.stringify({ detail: 'There is no deployment d1', fix: 'look' })),
+  );
+  await expect(desk.follow('d1', () => {})).rejects.toMatchObject({
+    message: 'There is no deployment d1',
+    fix: 'look',
+    exitCode: EXIT.failed,
+  });
 });

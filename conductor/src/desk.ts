@@ -3,9 +3,15 @@
  * again in the middle of it costs time, and nothing else.
  */
 import type { CommandData, CommandType } from '@service-director/shared/contract/command.ts';
-import { isTerminal, type TerminalEvent } from '@service-director/shared/contract/event.ts';
+import {
+  type DeploymentReport,
+  isTerminal,
+  type TerminalEvent,
+} from '@service-director/shared/contract/event.ts';
+import type { LogLine } from '@service-director/shared/contract/rest/schemas.ts';
 import type { Owner } from '@service-director/shared/model/unit.ts';
 import type { BareContext, RunContext } from './context.ts';
+import { hearDeployment } from './deployment-stream.ts';
 import { type CommandDetail, type DirectorHttp, directorHttp, Refused, Unanswered } from './director-http.ts';
 import { EXIT, Failure } from './failure.ts';
 import { RunTimedOut } from './open.ts';
@@ -26,6 +32,11 @@ export interface Desk {
   stackNamed(name: string): Promise<Owner>;
   /** Rejects with what the director refuses, or, when nobody answers for too long, with that. */
   ask<T>(question: (director: DirectorHttp) => Promise<T>): Promise<T>;
+  /**
+   * Tells the journal of a deployment line by line, until that has ended; a connection that breaks off is taken up
+   * where it was. Resolves with the report.
+   */
+  follow(deployment: string, onLine: (line: LogLine) => void): Promise<DeploymentReport>;
   /**
    * Sends a command and waits for the last word on it. `onLook` gets what the director says of it meanwhile. Rejects
    * with a Failure when it failed.
@@ -55,14 +66,17 @@ export async function openDesk(context: RunContext | BareContext): Promise<Desk>
     return new Failure(failure.message, { exitCode: failure.exitCode, fix: AT_ITS_URL, cause: failure });
   }
 
-  async function ask<T>(question: (director: DirectorHttp) => Promise<T>): Promise<T> {
+  const ask = <T>(question: (director: DirectorHttp) => Promise<T>): Promise<T> =>
+    askAt((at) => question(directorHttp(at, context)));
+
+  async function askAt<T>(question: (url: string) => Promise<T>): Promise<T> {
     const began = clock.now();
     let lost: Unanswered | undefined;
     /** Nobody waits longer than was said: then that it does not answer is what there is to tell. */
     const endOf = (reason: unknown): unknown =>
       reason instanceof RunTimedOut && lost ? advised(lost) : reason;
     for (let wait = AGAIN_MS.first; ; wait = Math.min(AGAIN_MS.most, wait * 1.6)) {
-      const answer = await question(directorHttp(url, context)).catch((error: unknown) => {
+      const answer = await question(url).catch((error: unknown) => {
         if (error instanceof Unanswered) return error;
         throw endOf(error);
       });
@@ -125,6 +139,25 @@ export async function openDesk(context: RunContext | BareContext): Promise<Desk>
   return {
     stackNamed: (name) => stackCalled(name, context, () => ask((director) => director.stacks())),
     ask,
+    async follow(deployment, onLine) {
+      let heard: string | undefined;
+      for (;;) {
+        const report = await askAt((at) =>
+          hearDeployment(
+            at,
+            deployment,
+            heard,
+            (line, eventId) => {
+              heard = eventId;
+              onLine(line);
+            },
+            context,
+          ),
+        );
+        if (report) return report;
+        await clock.sleep(AGAIN_MS.first, signal);
+      }
+    },
     async tell(type, data, onLook = () => {}) {
       const answer = await lastWord(type, data, onLook);
       if (answer.type === 'completed') return answer;

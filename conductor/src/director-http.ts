@@ -1,6 +1,8 @@
 /** Asks a director over HTTP what it did, what it keeps and how it is; and tells it what to do. */
 import type { CommandType } from '@service-director/shared/contract/command.ts';
 import { DeploymentReport, DirectorEvent } from '@service-director/shared/contract/event.ts';
+import { Doctor } from '@service-director/shared/contract/rest/director.ts';
+import { LogPage } from '@service-director/shared/contract/rest/schemas.ts';
 import {
   AuditTrail,
   DeploymentDetail,
@@ -84,6 +86,11 @@ export type CommandDetail = z.output<typeof CommandDetail>;
 const Stacks = z.object({ stacks: z.array(Stack) });
 const CommandPage = z.object({ commands: z.array(CommandBrief), next: z.string().optional() });
 
+export interface NewestCommands {
+  readonly commands: readonly CommandBrief[];
+  readonly hasOlder: boolean;
+}
+
 /** Which deployments to tell of. */
 export interface DeploymentQuery {
   /** `<scope>/<dataflow>`. */
@@ -101,13 +108,16 @@ export interface DeploymentQuery {
 export interface DirectorHttp {
   readiness(): Promise<Readiness>;
   version(): Promise<Version>;
+  doctor(): Promise<Doctor>;
   stacks(): Promise<Stack[]>;
-  /** All that it ever got, oldest first. */
-  commands(): Promise<CommandBrief[]>;
+  /** The newest, newest first; no more is read than it takes to find so many. */
+  commands(limit: number): Promise<NewestCommands>;
   command(id: string): Promise<CommandDetail>;
   /** The newest, newest first. */
   deployments(query: DeploymentQuery): Promise<z.output<typeof DeploymentPage>>;
   deployment(id: string): Promise<DeploymentDetail>;
+  /** A page of its journal, behind that line. */
+  journal(id: string, after: number): Promise<z.output<typeof LogPage>>;
   stack(stack: Owner): Promise<StackState>;
   /** Newest first. */
   history(stack: Owner, limit: number): Promise<History>;
@@ -152,16 +162,31 @@ export class Refused extends Failure {
 }
 
 const TIMEOUT_MS = 15_000;
+/** It looks at tools and networks first, and waits for those. */
+const DOCTOR_MS = 60_000;
+/** Lines of a journal that are read at a time. */
+const PAGE = 1_000;
+
+interface Asking {
+  /** Those of an answer that is one; default 200. */
+  readonly statuses?: readonly number[];
+  readonly init?: RequestInit;
+  readonly timeoutMs?: number;
+}
 
 export function directorHttp(url: string, { run, reach, signal, limit }: CallContext): DirectorHttp {
   /** Status and body of what answers, whoever it is. */
-  async function call(path: string, init: RequestInit): Promise<{ status: number; text: string }> {
+  async function call(
+    path: string,
+    init: RequestInit,
+    timeoutMs: number,
+  ): Promise<{ status: number; text: string }> {
     try {
       return await limit.run(async () => {
         const response = await fetch(url + path, {
           ...init,
           headers: { ...init.headers, ...(await reach.authorization(url)) },
-          signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
+          signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
         });
         return { status: response.status, text: await response.text() };
       });
@@ -173,9 +198,9 @@ export function directorHttp(url: string, { run, reach, signal, limit }: CallCon
   async function ask<T>(
     path: string,
     schema: z.ZodType<T>,
-    { statuses = [200], init = {} }: { statuses?: readonly number[]; init?: RequestInit } = {},
+    { statuses = [200], init = {}, timeoutMs = TIMEOUT_MS }: Asking = {},
   ): Promise<T> {
-    const { status, text } = await call(path, init);
+    const { status, text } = await call(path, init, timeoutMs);
     const read = schema.safeParse(asJson(text));
     if (read.success && statuses.includes(status)) return read.data;
     if (status >= 400) throw refusal(url, path, status, text);
@@ -189,21 +214,26 @@ export function directorHttp(url: string, { run, reach, signal, limit }: CallCon
   return {
     readiness: () => ask('/ready', Readiness, { statuses: [200, 503] }),
     version: () => ask('/version', Version),
+    doctor: () => ask('/v1/doctor', Doctor, { timeoutMs: DOCTOR_MS }),
     stacks: async () => (await ask('/stacks', Stacks)).stacks,
-    async commands() {
-      const all: CommandBrief[] = [];
+    async commands(most) {
+      const found: CommandBrief[] = [];
       let after: string | undefined;
       do {
-        const more: string = after === undefined ? '' : `?after=${encodeURIComponent(after)}`;
-        const page = await ask(`/commands${more}`, CommandPage);
-        all.push(...page.commands);
+        const page = await ask(
+          `/commands${after === undefined ? '' : `?${queryText({ after })}`}`,
+          CommandPage,
+        );
+        found.push(...page.commands);
         after = page.next;
-      } while (after !== undefined);
-      return all.sort((a, b) => (a.received_at < b.received_at ? -1 : 1));
+      } while (after !== undefined && found.length <= most);
+      return { commands: found.slice(0, most), hasOlder: found.length > most };
     },
     command: (id) => ask(`/commands/${encodeURIComponent(id)}`, CommandDetail),
     deployments: (query) => ask(`/deployments?${queryText({ ...query })}`, DeploymentPage),
     deployment: (id) => ask(`/deployments/${encodeURIComponent(id)}`, DeploymentDetail),
+    journal: (id, after) =>
+      ask(`/v1/deployments/${encodeURIComponent(id)}/logs?${queryText({ after, limit: PAGE })}`, LogPage),
     stack: (stack) => ask(pathOf(stack), StackState),
     history: (stack, most) => ask(`${pathOf(stack)}/history?limit=${most}`, History),
     audit: (stack, most) => ask(`${pathOf(stack)}/audit?limit=${most}`, AuditTrail),
@@ -229,7 +259,7 @@ function queryText(query: Readonly<Record<string, string | number | undefined>>)
 }
 
 /** What Node calls `fetch failed` has its reason in the cause. */
-function unanswered(url: string, error: unknown): Failure {
+export function unanswered(url: string, error: unknown): Failure {
   if (error instanceof Failure) return error;
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const because = cause instanceof Error ? cause.message : String(cause);
@@ -246,13 +276,14 @@ const OF_LOCAL_CLOUD =
   'ask as the developer of its local cloud: add --local --local-dir DIR, or eval "$(conductor local env --dir DIR)"';
 
 /** A no of the director's own has its reason in it; a front that finds nobody behind it answers in its own way. */
-function refusal(url: string, path: string, status: number, text: string): Failure {
+export function refusal(url: string, path: string, status: number, text: string): Failure {
   const own = z.object({ detail: z.string(), fix: z.string().optional() }).safeParse(asJson(text)).data;
   const isDenied = status === 401 || status === 403;
-  if (status >= 500 || status === 429 || (!own && !isDenied))
-    return new Unanswered(url, own?.detail ?? `it answers ${status}`, {
-      isNobody: status < 500 && status !== 429,
-    });
+  const mayPass = status >= 500 || status === 429;
+  if (mayPass || (!own && !isDenied)) {
+    const inItsPlace = mayPass ? 'what stands before it says' : 'something else does, with';
+    return new Unanswered(url, own?.detail ?? `${inItsPlace} ${status}`, { isNobody: !mayPass });
+  }
   const said = own?.detail ?? `it answers ${status}`;
   const message = isDenied ? `The director at ${url} refuses ${path}: ${said}` : said;
   // It says how a token is sent; that is for us to do, if there is somebody whose it is.

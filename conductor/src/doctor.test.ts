@@ -131,11 +131,20 @@ test('the command prints a line for each, and ends with 0 when nothing that is r
   expect(code).toBe(0);
   expect(stderr).toBe('');
   const lines = stdout.split('\n').slice(0, -1);
-  expect(lines).toHaveLength(9);
+  expect(lines.slice(9)).toEqual([
+    '',
+    'director  not asked: nothing says where one is: there is no architecture here',
+    '  fix: name its FILE, its --director-url, or --local',
+    expect.stringMatching(/^ {2}what stands above is this machine alone; /),
+  ]);
   expect(lines[0]).toBe(`✓ node         ${process.version}  (required: everything)`);
   expect(lines[4]).toMatch(/^✗ terraform {4}it ends with 1 {2}\(optional: /);
   expect(lines[5]).toMatch(/^– java {9}missing {2}\(optional: /);
 
   const json = await callCli(['doctor', '--json'], { cwd: home, env });
-  expect(JSON.parse(json.stdout)).toMatchObject({ type: 'doctor', isWell: true });
+  expect(JSON.parse(json.stdout)).toMatchObject({
+    type: 'doctor',
+    isWell: true,
+    director: { asked: false, because: expect.stringContaining('no architecture here') },
+  });
 });

@@ -37,7 +37,8 @@ async function takeDown(context: RunContext, options: DownOptions): Promise<Summ
 
   const others = await othersOf(directorUrl, context);
   if (others.length > 0) {
-    const because = `it also looks after ${others.join(', ')}`;
+    const named = others.map((name) => `"${name}"`).join(', ');
+    const because = `it also looks after the architecture${others.length === 1 ? '' : 's'} ${named}`;
     return {
       ...summary,
       kept: [...summary.kept, { unit: `service/${context.architecture.director.name}`, because }],

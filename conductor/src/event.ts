@@ -91,6 +91,16 @@ export type ConductorEvent =
       readonly fix?: string;
     }
   | { readonly type: 'director'; readonly id: string; readonly event: DirectorEvent }
+  /** A deployment of the run has to wait until another, or somebody's lock, is out of its way. */
+  | {
+      readonly type: 'deployment-waiting';
+      readonly deployment: string;
+      readonly stack: string;
+      /** `the lock … of jo (migration)`, `the deployment …`. */
+      readonly waitingFor: string;
+      /** In the queue of the stack; 1 is the next. */
+      readonly position?: number;
+    }
   /** The last that a service wrote that did not come up, oldest first. */
   | { readonly type: 'service-log'; readonly service: string; readonly lines: readonly LogLine[] }
   | { readonly type: 'diagnostic'; readonly diagnostic: Diagnostic }
@@ -130,12 +140,14 @@ export type Emit = (event: ConductorEvent) => void;
 
 /** The deployment that it is about, where it tells how one stands. */
 export function deploymentIn(event: ConductorEvent): string | undefined {
+  if (event.type === 'deployment-waiting') return event.deployment;
   return event.type === 'director' && event.event.type === 'status' ? event.event.deployment : undefined;
 }
 
 /** Whether it shows that the director is told something, which goes on without us. */
 export function isForDirector(event: ConductorEvent): boolean {
-  return event.type === 'director' || (event.type === 'task-started' && COMMANDS.has(event.what));
+  if (event.type === 'director' || event.type === 'deployment-waiting') return true;
+  return event.type === 'task-started' && COMMANDS.has(event.what);
 }
 
 /** What a run tells the director, dataflow by dataflow. */

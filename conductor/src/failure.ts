@@ -26,7 +26,7 @@ export const RUN_AGAIN = 'run the same again: it takes up where it is';
 
 /** The same where the deployment is known by its id. */
 export function watchDeployment(id: string): string {
-  return `watch it with conductor deployments logs ${id} --follow, or ${RUN_AGAIN}`;
+  return `watch it with conductor deployments logs ${id} --follow, or stop it with conductor cancel ${id}`;
 }
 
 export class Failure extends Error {

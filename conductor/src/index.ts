@@ -4,6 +4,7 @@
  * It prints nothing; `onEvent` gets everything that happens. The CLI is a thin shell around this.
  */
 import { randomBytes } from 'node:crypto';
+import type { Doctor } from '@service-director/shared/contract/rest/director.ts';
 import { systemClock } from '@service-director/shared/kit/clock.ts';
 import { cloudBuild } from './builders/cloud-build.ts';
 import { docker } from './builders/docker.ts';
@@ -15,7 +16,8 @@ import type { ConductorEvent, Phase, RunOperation, Summary } from './event.ts';
 import { Failure } from './failure.ts';
 import type { LogLine, LogOptions } from './logs.ts';
 import type { News, NewsOptions } from './news.ts';
-import { type ConductorOptions, openDirectorFor, openLook, openRun } from './open.ts';
+import { type ConductorOptions, openDirector, openDirectorFor, openLook, openRun } from './open.ts';
+import type { Overview } from './overview.ts';
 import { type PlanResult, plan } from './plan.ts';
 import type { RollbackOptions, RollbackResult } from './rollback.ts';
 import type { Status } from './status.ts';
@@ -33,8 +35,12 @@ export interface Conductor {
    */
   atDesk<T>(work: (desk: Desk) => Promise<T>): Promise<T>;
   /** These only look: nothing is started and nothing made, no local cloud either. */
-  status(): Promise<Status>;
+  status(limit?: number): Promise<Status>;
+  /** The same of a director of which no more is known than where it is. */
+  overview(limit?: number): Promise<Overview>;
   director(): Promise<DirectorStatus>;
+  /** What may keep its deployments from going through, as it says itself. */
+  doctor(): Promise<{ readonly url: string; readonly doctor: Doctor }>;
   /** What the director did, and goes on to do. */
   news(options: NewsOptions): Promise<void>;
   /** What a service of the architecture writes; without a name, the director. */
@@ -110,7 +116,7 @@ export function conductor(options: ConductorOptions): Conductor {
     told(
       operation,
       async (run) => {
-        const { context, stopTimer } = openDirectorFor(options, run);
+        const { context, stopTimer } = await openDirectorFor(options, run);
         const { emit, directorUrl: director = '' } = context;
         emit({ type: 'started-at', run, operation, director });
         return work(context).finally(stopTimer);
@@ -118,7 +124,9 @@ export function conductor(options: ConductorOptions): Conductor {
       summarize,
       dryRun,
     );
-  const look = (): RunContext => openLook(options, `look-${randomBytes(6).toString('hex')}`);
+  const lookName = (): string => `look-${randomBytes(6).toString('hex')}`;
+  const look = (): RunContext => openLook(options, lookName());
+  const lookAtDirector = (): Promise<RunContext | BareContext> => openDirector(options, lookName());
   return {
     run: () =>
       inRun(
@@ -151,25 +159,33 @@ export function conductor(options: ConductorOptions): Conductor {
       ),
     async atDesk(work) {
       const { openDesk } = await import('./desk.ts');
-      const { context, stopTimer } = openDirectorFor(options, `desk-${randomBytes(6).toString('hex')}`);
+      const { context, stopTimer } = await openDirectorFor(options, `desk-${randomBytes(6).toString('hex')}`);
       return openDesk(context).then(work).finally(stopTimer);
     },
-    async status() {
+    async status(limit) {
       const { status } = await import('./status.ts');
-      return status(look());
+      return status(look(), limit);
+    },
+    async overview(limit) {
+      const { overview } = await import('./overview.ts');
+      return overview(await lookAtDirector(), limit);
     },
     async director() {
       const { directorStatus } = await import('./director-status.ts');
-      return directorStatus(look());
+      return directorStatus(await lookAtDirector());
+    },
+    async doctor() {
+      const { askDoctor } = await import('./director-status.ts');
+      return askDoctor(await lookAtDirector());
     },
     async news(more) {
       const { tellNews } = await import('./news.ts');
-      return tellNews(look(), more);
+      return tellNews(await lookAtDirector(), more);
     },
     async logs(service, more) {
-      const { tellLogs } = await import('./logs.ts');
-      const context = look();
-      return tellLogs(service ?? context.architecture.director.name, context, more);
+      const { tellDirectorLogs, tellLogs } = await import('./logs.ts');
+      if (service === undefined) return tellDirectorLogs(await lookAtDirector(), more);
+      return tellLogs(service, look(), more);
     },
   };
 }
@@ -209,6 +225,7 @@ export type {
   LogOptions,
   News,
   NewsOptions,
+  Overview,
   Phase,
   PlanResult,
   RollbackOptions,

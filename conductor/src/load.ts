@@ -20,14 +20,18 @@ export interface Loaded {
 export class InvalidArchitecture extends Failure {
   readonly diagnostics: readonly Diagnostic[];
 
-  constructor(diagnostics: readonly Diagnostic[]) {
-    const count = diagnostics.filter(({ severity }) => severity === 'error').length;
-    super(`The architecture has ${count} mistake${count === 1 ? '' : 's'}`, {
+  constructor(diagnostics: readonly Diagnostic[], message = mistakesIn(diagnostics)) {
+    super(message, {
       exitCode: EXIT.invalidArchitecture,
     });
     this.name = 'InvalidArchitecture';
     this.diagnostics = diagnostics;
   }
+}
+
+function mistakesIn(diagnostics: readonly Diagnostic[]): string {
+  const count = diagnostics.filter(({ severity }) => severity === 'error').length;
+  return `The architecture has ${count} mistake${count === 1 ? '' : 's'}`;
 }
 
 /** What a folder's architecture is called. */
@@ -75,16 +79,20 @@ export function isArchitecture(path: string, cwd: string): boolean {
 
 function hubOf(path: string, asWritten: string): string {
   if (!existsSync(path))
-    throw new InvalidArchitecture([
-      complaint(`There is no ${asWritten}`, 'name the file or folder of an architecture'),
-    ]);
+    throw new InvalidArchitecture(
+      [complaint(`There is no ${asWritten}`, 'name the file or folder of an architecture')],
+      NOTHING,
+    );
   if (!statSync(path).isDirectory()) return path;
   const found = HUB_NAMES.map((name) => join(path, name)).find((file) => existsSync(file));
   if (found) return found;
-  throw new InvalidArchitecture([
-    complaint(`${asWritten} holds no architecture`, `put an ${HUB_NAMES[0]} there`),
-  ]);
+  throw new InvalidArchitecture(
+    [complaint(`${asWritten} holds no architecture`, `put an ${HUB_NAMES[0]} there`)],
+    NOTHING,
+  );
 }
+
+const NOTHING = 'There is no architecture to read';
 
 function dataflowFiles(base: string): string[] {
   const folder = join(base, 'dataflows');

@@ -85,7 +85,7 @@ describe('where none runs', () => {
   test.each([
     [['--port', 'many'], '--port many is no number from 1 to 65535'],
     [['--propagation', 'soon'], '--propagation soon is no duration'],
-    [['--seed', '-1'], "Option '--seed' argument is ambiguous"],
+    [['--seed', '-1'], '--seed wants a value; one that begins with a dash is written --seed=VALUE'],
     [['--faults', '/gone.json'], '/gone.json cannot be read'],
   ])('%j is refused', async (options, message) => {
     const { code, stderr } = await local('start', ...options);
@@ -194,7 +194,9 @@ describe('where one runs', () => {
       });
       const refused = await local('env', '--format', 'xml');
       expect(refused.code).toBe(EXIT.usage);
-      expect(refused.stderr).toContain('--format xml: there is no such format\n  fix: shell, json or dotenv');
+      expect(refused.stderr).toContain(
+        '--format xml: there is no such format\n  fix: it can be shell, json, dotenv',
+      );
     });
 
     test('of the project of an architecture: that in the present folder, or the one that is named', async () => {

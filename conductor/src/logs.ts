@@ -3,7 +3,7 @@ import { CloudError, isTransient } from '@service-director/shared/cloud/error.ts
 import { timestamp } from '@service-director/shared/kit/clock.ts';
 import { didYouMean } from '@service-director/shared/model/diagnostic.ts';
 import type { logging_v2 } from 'googleapis/build/src/apis/logging/v2.js';
-import type { RunContext } from './context.ts';
+import type { BareContext, ProgramPlace, RunContext } from './context.ts';
 import { EXIT, Failure } from './failure.ts';
 
 export interface LogLine {
@@ -34,10 +34,29 @@ const LATE_MS = 30_000;
 const PAGE = 1_000;
 
 /** Of a service of the architecture, or of the director; oldest first. */
-export async function tellLogs(service: string, context: RunContext, options: LogOptions): Promise<void> {
-  const { follow = false, limit = 100, onLine } = options;
-  const { clock, signal } = context;
-  const filter = filterOf(service, context);
+export function tellLogs(service: string, context: RunContext, options: LogOptions): Promise<void> {
+  return tellLogsAt(placeOf(service, context), context, options);
+}
+
+/** Of the director, with an architecture or without one. */
+export function tellDirectorLogs(context: RunContext | BareContext, options: LogOptions): Promise<void> {
+  if (context.architecture) return tellLogs(context.architecture.director.name, context, options);
+  if (context.place) return tellLogsAt(context.place, context, options);
+  throw new Failure('The log of a director is in its project, which its URL does not tell', {
+    exitCode: EXIT.usage,
+    fix: 'name the FILE of the architecture that it came with',
+  });
+}
+
+type Where = Pick<RunContext, 'clock' | 'signal'>;
+
+async function tellLogsAt(
+  place: ProgramPlace,
+  { clock, signal }: Where,
+  { follow = false, limit = 100, onLine }: LogOptions,
+): Promise<void> {
+  const context: Reading = { cloud: place.cloud, signal };
+  const filter = filterOf(place);
   const { entries } = await list(context, { filter, orderBy: 'timestamp desc', pageSize: limit });
   const first = (entries ?? []).toReversed();
   for (const entry of first) onLine(lineOf(entry));
@@ -61,17 +80,24 @@ export async function tellLogs(service: string, context: RunContext, options: Lo
   }
 }
 
-function filterOf(name: string, { architecture }: RunContext): string {
+interface Reading {
+  readonly cloud: ProgramPlace['cloud'];
+  readonly signal: AbortSignal;
+}
+
+function filterOf({ name, region }: ProgramPlace): string {
+  return [
+    'resource.type="cloud_run_revision"',
+    `resource.labels.service_name="${name}"`,
+    `resource.labels.location="${region}"`,
+  ].join(' ');
+}
+
+function placeOf(name: string, { architecture, reach }: RunContext): ProgramPlace {
   const { director, dataflows } = architecture;
   const services = [director, ...Object.values(dataflows).flatMap((flow) => Object.values(flow.services))];
   const service = services.find((one) => one.name === name);
-  if (service) {
-    return [
-      'resource.type="cloud_run_revision"',
-      `resource.labels.service_name="${name}"`,
-      `resource.labels.location="${service.deployment.region}"`,
-    ].join(' ');
-  }
+  if (service) return { cloud: reach.cloud, name, region: service.deployment.region };
   const names = services.map((one) => one.name);
   const near = didYouMean(name, names);
   throw new Failure(`There is no service "${name}"${near ? `; did you mean "${near}"?` : ''}`, {
@@ -81,7 +107,7 @@ function filterOf(name: string, { architecture }: RunContext): string {
 }
 
 /** All since then, oldest first. What fails and may pass is asked again at the next turn. */
-async function listSince(since: number, filter: string, context: RunContext): Promise<Entry[]> {
+async function listSince(since: number, filter: string, context: Reading): Promise<Entry[]> {
   const all: Entry[] = [];
   const request = {
     filter: `${filter} timestamp>="${timestamp(since)}"`,
@@ -102,12 +128,12 @@ async function listSince(since: number, filter: string, context: RunContext): Pr
 }
 
 async function list(
-  { reach, signal }: RunContext,
+  { cloud, signal }: Reading,
   request: logging_v2.Schema$ListLogEntriesRequest,
 ): Promise<Page> {
   try {
-    const logging = await reach.cloud.logging();
-    const resourceNames = [`projects/${reach.cloud.project}`];
+    const logging = await cloud.logging();
+    const resourceNames = [`projects/${cloud.project}`];
     return (await logging.entries.list({ requestBody: { resourceNames, ...request } })).data;
   } catch (error) {
     if (signal.aborted) throw signal.reason;

@@ -55,11 +55,13 @@ export async function deployModule(
   };
   const work = (): Promise<Omit<ModuleResult, 'seconds'>> => tellDirector(timed, wanted);
   try {
-    const done = await inPhase(wanted.what === 'destroy' ? 'teardown' : 'setup', work, timed);
+    const done = await inPhase(wanted.what === 'destroy' ? 'teardown' : 'deploy', work, timed);
     return { ...done, seconds: (systemClock.now() - began) / 1000 };
   } catch (error) {
     const failure = Failure.from(error, `the deployment of ${wanted.name}`);
-    throw withAdvice(failure, wanted, options.directorUrl === undefined ? undefined : deployment);
+    // Where others find the director too, they can be told to.
+    const isFound = options.directorUrl !== undefined || options.local !== undefined;
+    throw withAdvice(failure, wanted, isFound ? deployment : undefined);
   } finally {
     stopTimer();
   }
@@ -91,9 +93,10 @@ async function tellDirector(
   context: RunContext,
   { name, what }: ModuleDeployment,
 ): Promise<Omit<ModuleResult, 'seconds'>> {
-  await demandFound(context);
+  const url = await demandFound(context);
   const desk = await openDesk(context);
   const { scope } = context.architecture;
+  context.emit({ type: 'note', message: `${what} ${scope}/${DATAFLOW} at ${url}` });
   await demandOwnName(desk, name, scope);
   const data = {
     ...context.wishes,
@@ -125,8 +128,8 @@ async function brought(
 }
 
 /** A director in another region is one that only its region, or its architecture, leads to. */
-async function demandFound(context: RunContext): Promise<void> {
-  await findDirector(context).catch((error: unknown) => {
+async function demandFound(context: RunContext): Promise<string> {
+  return findDirector(context).catch((error: unknown) => {
     const failure = Failure.from(error, 'looking for the director');
     const isElsewhere = failure.message.includes(' already, not in ');
     const fix = isElsewhere

@@ -9,6 +9,7 @@ import type { Desk } from './desk.ts';
 import type { CommandDetail } from './director-http.ts';
 import type { ConductorEvent } from './event.ts';
 import { DATAFLOW } from './module-place.ts';
+import { waitTeller } from './waiting.ts';
 
 export interface Following {
   /** The command with its deployments, of which the first is told. */
@@ -26,6 +27,7 @@ export function followJournal(desk: Desk, { emit, clock, signal }: RunContext): 
   let deployment: string | undefined;
   let told = 0;
   let isPlanTold = false;
+  const tellWait = waitTeller(emit);
 
   /** From here on it goes on without us. */
   function tellAccepted(id: string, type = ''): void {
@@ -38,6 +40,7 @@ export function followJournal(desk: Desk, { emit, clock, signal }: RunContext): 
     const id = deployment;
     if (id === undefined) return;
     const detail = await desk.ask((director) => director.deployment(id));
+    tellWait(detail);
     for (const line of detail.events.slice(told)) tellLine(line, detail);
     told = detail.events.length;
     tellPlan(detail);
@@ -120,7 +123,7 @@ function eventsOf(written: unknown, command: string, deployment: string): Conduc
       return director({ type: 'unit-waiting', command, stack, unit: line.unit, because: line.because });
     case 'log': {
       const said = line.level === 'info' ? line.message : `${line.level}: ${line.message}`;
-      return [{ type: 'task-output', phase: 'setup', task: line.unit, line: said }];
+      return [{ type: 'task-output', phase: 'deploy', task: line.unit, line: said }];
     }
     case 'finish': {
       const { unit, result, seconds, because } = line;

@@ -1,15 +1,14 @@
 /** Where the director of a single module is, and the architecture that is made around the module for it. */
 import { randomBytes } from 'node:crypto';
-import { CloudError } from '@service-director/shared/cloud/error.ts';
 import { systemClock, systemRandom } from '@service-director/shared/kit/clock.ts';
 import { limiter } from '@service-director/shared/kit/limiter.ts';
 import { Architecture, type Module } from '@service-director/shared/model/architecture.ts';
 import { hydrate, UnknownEnvironment } from '@service-director/shared/model/hydrate.ts';
-import { z } from 'zod';
 import type { RunContext } from './context.ts';
 import { EXIT, Failure } from './failure.ts';
 import { loadArchitecture } from './load.ts';
 import { demandLocalCloud, type LocalCloudFile, localLook } from './local.ts';
+import { onlyDirectorOn } from './local-director.ts';
 import type { ConductorOptions } from './open.ts';
 import { reachCloud } from './reach.ts';
 
@@ -112,55 +111,20 @@ async function madeUp(
   { directorUrl }: ConductorOptions,
 ): Promise<object> {
   const isSaid = project !== undefined || directorUrl !== undefined;
-  const found = cloud && !isSaid ? await onlyDirectorOn(cloud) : undefined;
+  const found = cloud && !isSaid ? await onlyDirectorOn(cloud, WHICH) : undefined;
   const project_id = project ?? found?.project ?? cloud?.project ?? (directorUrl && UNSAID_PROJECT);
-  if (project_id !== undefined) return { project_id, region: region ?? found?.region ?? STANDARD_REGION };
+  const director = found === undefined ? {} : { director: { name: found.name } };
+  if (project_id !== undefined)
+    return { project_id, region: region ?? found?.region ?? STANDARD_REGION, ...director };
   throw new Failure('In which project is not said', {
     exitCode: EXIT.usage,
     fix: 'name it with --project, a director that runs with --director-url, or the architecture that it came with: conductor deploy DIR [FILE]',
   });
 }
 
+const WHICH = 'say with --project which one is meant, or name its architecture: conductor deploy DIR [FILE]';
+
 const STANDARD_REGION = 'us-central1';
 
 /** A director at its URL knows its own project, and a module's code says what it is about: nothing is looked for by this. */
 const UNSAID_PROJECT = 'project-not-said';
-
-interface Found {
-  readonly project: string;
-  readonly region: string;
-}
-
-/** A local cloud has few projects, and mostly one director. Undefined when there is none. */
-async function onlyDirectorOn({ origin }: LocalCloudFile): Promise<Found | undefined> {
-  const response = await fetch(`${origin}/v3/projects:search`);
-  const { projects } = Projects.parse(await response.json());
-  const all = await Promise.all(projects.map(({ projectId }) => directorsIn(projectId, origin)));
-  const [only, ...others] = all.flat();
-  if (!only || others.length === 0) return only;
-  const named = [only, ...others].map((one) => one.project).join(', ');
-  throw new Failure(`There are several directors on this local cloud, in ${named}`, {
-    exitCode: EXIT.usage,
-    fix: 'say with --project which one is meant, or name its architecture: conductor deploy DIR [FILE]',
-  });
-}
-
-const Projects = z.object({ projects: z.array(z.object({ projectId: z.string() })).default([]) });
-
-/** By the name that a director has where its architecture gives it none. */
-async function directorsIn(project: string, endpoint: string): Promise<Found[]> {
-  const run = await reachCloud({ project, endpoint, local: undefined }).runEverywhere();
-  try {
-    const { data } = await run.projects.locations.services.list({
-      parent: `projects/${project}/locations/-`,
-    });
-    return (data.items ?? []).flatMap(({ metadata }) => {
-      const region = metadata?.labels?.['cloud.googleapis.com/location'];
-      return metadata?.name === 'service-director' && region ? [{ project, region }] : [];
-    });
-  } catch (error) {
-    // Where the whole API is off, nothing of it is there.
-    if (CloudError.from(error).reason === 'api-disabled') return [];
-    throw Failure.from(error, `looking for a director in ${project}`);
-  }
-}

@@ -1,7 +1,8 @@
 /** What a director did, out of its ledger; and what it does, as it tells it. */
 import { isCommandType } from '@service-director/shared/contract/command.ts';
 import type { DirectorEvent } from '@service-director/shared/contract/event.ts';
-import type { RunContext } from './context.ts';
+import type { BareContext, RunContext } from './context.ts';
+import { openDesk } from './desk.ts';
 import { type CommandDetail, directorHttp, type JournalLine } from './director-http.ts';
 import { demandReachable, directorStatus } from './director-status.ts';
 import { Failure } from './failure.ts';
@@ -25,9 +26,10 @@ export interface NewsOptions {
 }
 
 /** All that the director did, of other architectures too, oldest first. */
-export async function tellNews(context: RunContext, options: NewsOptions): Promise<void> {
+export async function tellNews(context: RunContext | BareContext, options: NewsOptions): Promise<void> {
   const { follow = false, limit = 50, onNews } = options;
   const url = demandReachable(await directorStatus(context));
+  if (!context.architecture) return tellFromLedger(context, options);
   // Listened first, so that nothing falls between what was and what comes.
   const live = follow ? await listen(context) : undefined;
   try {
@@ -41,12 +43,66 @@ export async function tellNews(context: RunContext, options: NewsOptions): Promi
 
 async function history(url: string, limit: number, context: RunContext): Promise<News[]> {
   const director = directorHttp(url, context);
-  const commands = await director.commands();
-  const older = commands.length - limit;
-  if (older > 0) context.emit({ type: 'note', message: `${older} older commands are not shown` });
-  const details = await Promise.all(commands.slice(-limit).map(({ id }) => director.command(id)));
+  const { commands, hasOlder } = await director.commands(limit);
+  if (hasOlder) context.emit(OLDER);
+  return newsOfAll(await Promise.all(commands.map(({ id }) => director.command(id))));
+}
+
+const OLDER = {
+  type: 'note',
+  message: 'older commands are not shown: a larger --limit shows them',
+} as const;
+
+function newsOfAll(details: readonly CommandDetail[]): News[] {
   // Sorting keeps the order of what happened in the same millisecond.
-  return details.flatMap(newsOf).sort((a, b) => (a.time < b.time ? -1 : Number(a.time > b.time)));
+  return details.flatMap(newsOf).sort(byTime);
+}
+
+/** How often the ledger is read where nothing is listened to, in milliseconds. */
+const READ_MS = 1_000;
+
+/** By asking alone, for whoever has no more than the director's URL: its topic is known to its project only. */
+async function tellFromLedger(
+  context: BareContext,
+  { follow = false, limit = 50, onNews }: NewsOptions,
+): Promise<void> {
+  const { clock, signal, emit } = context;
+  const desk = await openDesk(context);
+  /** What was told of each command that has not ended; those that have are not read again. */
+  const open = new Map<string, Set<string>>();
+  const ended = new Set<string>();
+  let isFirst = true;
+
+  const tellNew = async (): Promise<void> => {
+    const { commands, hasOlder } = await desk.ask((director) => director.commands(limit));
+    if (hasOlder && isFirst) emit(OLDER);
+    isFirst = false;
+    for (const { id } of commands.toReversed()) if (!ended.has(id) && !open.has(id)) open.set(id, new Set());
+    const fresh = await Promise.all([...open].map(([id, told]) => readNew(id, told)));
+    for (const news of fresh.flat().sort(byTime)) onNews(news);
+  };
+
+  async function readNew(id: string, told: Set<string>): Promise<News[]> {
+    const detail = await desk.ask((director) => director.command(id));
+    if (detail.ended_at !== undefined) {
+      ended.add(id);
+      open.delete(id);
+    }
+    return newsOf(detail).filter((news) => {
+      const fact = JSON.stringify(news);
+      return !told.has(fact) && told.add(fact);
+    });
+  }
+
+  await tellNew();
+  while (follow) {
+    await clock.sleep(READ_MS, signal);
+    await tellNew();
+  }
+}
+
+function byTime(a: News, b: News): number {
+  return a.time < b.time ? -1 : Number(a.time > b.time);
 }
 
 function newsOf({

@@ -18,6 +18,7 @@ import {
   localLook,
   localReach,
 } from './local.ts';
+import { demandDirectorOn } from './local-director.ts';
 import { bundledDirector } from './phases/build.ts';
 import { authorizationBy, reachCloud } from './reach.ts';
 
@@ -131,32 +132,39 @@ export function openLook(options: ConductorOptions, run: string): RunContext {
 }
 
 /**
- * For what takes no more than a director that answers: without an architecture at its URL. Nothing is started and
- * nothing made. Throws a Failure where there is neither.
+ * For what takes no more than a director that answers: without an architecture at its URL, or the one of the local
+ * cloud. Nothing is started and nothing made. Rejects with a Failure where there is neither.
  */
-function openDirector(options: ConductorOptions, run: string): RunContext | BareContext {
-  const { architecture, directorUrl } = options;
+export async function openDirector(
+  options: ConductorOptions,
+  run: string,
+): Promise<RunContext | BareContext> {
+  const { architecture, directorUrl, local } = options;
   if (architecture !== undefined) return openLook(options, run);
-  if (directorUrl === undefined)
+  const cloud = local && demandLocalCloud(local.dir);
+  const found = directorUrl === undefined && cloud ? await demandDirectorOn(cloud, local.dir) : undefined;
+  const url = directorUrl ?? found?.url;
+  if (url === undefined)
     throw new Failure('Where the director is, nothing says: there is no architecture here, and no URL', {
       exitCode: EXIT.usage,
       fix: 'name the FILE of the architecture that it came with, or a director that runs: --director-url URL',
     });
-  const endpoint = options.local ? demandLocalCloud(options.local.dir).origin : options.endpoint;
+  const endpoint = cloud?.origin ?? options.endpoint;
   return {
     ...settingsOf(options, run),
     architecture: undefined,
-    directorUrl,
+    directorUrl: url,
+    place: found && { ...found, cloud: reachCloud({ ...found, endpoint, local: undefined }).cloud },
     reach: { authorization: authorizationBy(endpoint) },
   };
 }
 
 /** The same with an end to its time. `stopTimer` when it is done. */
-export function openDirectorFor(
+export async function openDirectorFor(
   options: ConductorOptions,
   run: string,
-): { readonly context: RunContext | BareContext; stopTimer(): void } {
-  const context = openDirector(options, run);
+): Promise<{ readonly context: RunContext | BareContext; stopTimer(): void }> {
+  const context = await openDirector(options, run);
   const { timeoutSeconds } = context;
   const end = new AbortController();
   const stopTimer = systemClock.after(timeoutSeconds * 1000, () =>
@@ -211,7 +219,7 @@ function contextOf(
 function settingsOf(
   options: ConductorOptions,
   run: string,
-): Omit<BareContext, 'architecture' | 'directorUrl' | 'reach'> {
+): Omit<BareContext, 'architecture' | 'directorUrl' | 'place' | 'reach'> {
   return {
     run,
     environment: options.environment,

@@ -2,6 +2,7 @@
 
 import { googleCloud, noCredentials } from '@service-director/shared/cloud/google.ts';
 import type { AuthClient } from 'google-auth-library';
+import { z } from 'zod';
 import type { LocalReach, Reach } from './context.ts';
 import { EXIT, Failure } from './failure.ts';
 
@@ -135,11 +136,17 @@ export function isOnThisMachine(url: string): boolean {
   return ['127.0.0.1', 'localhost', '[::1]'].includes(new URL(url).hostname);
 }
 
+const Token = z.object({ access_token: z.string() });
+
 /** The developer's, from the local cloud's metadata server. */
 async function localToken(endpoint: string): Promise<Record<string, string>> {
   const response = await fetch(`${endpoint}/computeMetadata/v1/instance/service-accounts/default/token`, {
     headers: { 'metadata-flavor': 'Google' },
   });
-  const { access_token } = (await response.json()) as { access_token: string };
-  return { authorization: `Bearer ${access_token}` };
+  const read = Token.safeParse(response.ok ? await response.json().catch(() => undefined) : undefined);
+  if (read.success) return { authorization: `Bearer ${read.data.access_token}` };
+  throw new Failure(`What answers at ${endpoint} gives no token (${response.status}): it is no local cloud`, {
+    exitCode: EXIT.unreachable,
+    fix: 'see whether the --endpoint is right: conductor local status tells where one runs',
+  });
 }

@@ -4,9 +4,11 @@ import type { BareContext, RunContext } from './context.ts';
 import { openDesk } from './desk.ts';
 import type { CommandDetail } from './director-http.ts';
 import type { Emit, Summary } from './event.ts';
+import { Failure } from './failure.ts';
 import { eventOf } from './news.ts';
 import { commandSeconds } from './phases/command.ts';
 import { inPhase, summarize } from './up.ts';
+import { waitWatcher } from './waiting.ts';
 
 export interface RollbackOptions {
   /** What goes back: the stack of a dataflow, which may be called by its whole name, or of the deployment that is to be undone. */
@@ -44,8 +46,34 @@ async function goBack(
     dry_run: dryRun,
     timeout_seconds: commandSeconds(context),
   };
-  const answer = await desk.tell('rollback', data, teller(context.emit));
+  const [tell, watch] = [teller(context.emit), waitWatcher(desk, context.emit)];
+  let isAccepted = false;
+  const answer = await desk
+    .tell('rollback', data, (detail) => {
+      if (!isAccepted) tellAccepted(detail, context.emit);
+      isAccepted = true;
+      void watch(detail);
+      tell(detail);
+    })
+    .catch((error: unknown) => {
+      throw advised(error, subject);
+    });
   return { deployments: answer.deployments, summary: summarize([answer], {}, context) };
+}
+
+/** From here on it goes on without us. */
+function tellAccepted({ id, deployments }: CommandDetail, emit: Emit): void {
+  const stack = deployments[0]?.stack ?? '';
+  const dataflow = stack.slice(stack.indexOf('/') + 1);
+  const event = { type: 'accepted', command: id, command_type: 'rollback', dataflow } as const;
+  emit({ type: 'director', id: `${id} accepted`, event });
+}
+
+/** Which versions there are says what the director leaves open. */
+function advised(error: unknown, subject: RollbackOptions['subject']): unknown {
+  if (!(error instanceof Failure) || error.fix !== undefined || !('dataflow' in subject)) return error;
+  const fix = `see conductor history ${subject.dataflow}`;
+  return new Failure(error.message, { exitCode: error.exitCode, fix, cause: error });
 }
 
 /** Tells what is new since it was called before, as the director tells it while it happens. */

@@ -10,18 +10,12 @@ import {
   unitId,
 } from '@service-director/shared/model/unit.ts';
 import { dataflowsOf, type RunContext } from './context.ts';
-import {
-  type CommandBrief,
-  type CommandDetail,
-  type DirectorHttp,
-  directorHttp,
-  type JournalLine,
-  type Stack,
-} from './director-http.ts';
+import { type DirectorHttp, directorHttp, type Stack } from './director-http.ts';
 import { type DirectorStatus, directorStatus } from './director-status.ts';
 import { Failure } from './failure.ts';
 import { observeService, observeUnit, type ResourceStatus, type ServiceStatus } from './observe.ts';
 import { findWorld, type World } from './phases/preflight.ts';
+import { type LastCommand, MOST_SHOWN, newestOf, type Running, runningAt } from './under-way.ts';
 
 export interface Status {
   /** The architecture's name, with its environment where one was chosen. */
@@ -33,6 +27,8 @@ export interface Status {
   readonly dataflows: readonly DataflowStatus[];
   /** Whatever the director is at, of other architectures too; oldest first. */
   readonly running: readonly Running[];
+  /** Whether it is at more than these. */
+  readonly hasMoreRunning: boolean;
   /** What could not be found out. */
   readonly notes: readonly string[];
   /** Nothing is there of all that is described: it was not stood up yet, or was taken down. */
@@ -52,29 +48,11 @@ export interface DataflowStatus {
   readonly last?: LastCommand;
 }
 
-export interface LastCommand {
-  readonly id: string;
-  readonly type: string;
-  readonly status: string;
-  /** RFC 3339. */
-  readonly endedAt: string;
-}
-
-/** A deployment that has not ended; or a command that has none yet. */
-export interface Running {
-  readonly command: string;
-  readonly type: string;
-  readonly stack?: string;
-  /** `accepted`, `queued`, `waiting_for_lock`, `planning`, `applying`. */
-  readonly status: string;
-  /** Since when it has had this status, RFC 3339. */
-  readonly since: string;
-  /** What is being worked on, and what it waits for. */
-  readonly units: readonly { readonly unit: string; readonly waiting?: string }[];
-}
-
-/** Rejects with a Failure only when nothing can be seen at all: the project is not there, or not for us. */
-export async function status(context: RunContext): Promise<Status> {
+/**
+ * `limit`: how much of what is under way, at most. Rejects with a Failure only when nothing can be seen at all: the
+ * project is not there, or not for us.
+ */
+export async function status(context: RunContext, limit = MOST_SHOWN): Promise<Status> {
   const { architecture } = context;
   const world = await findWorld(context);
   const [director, infrastructure, seen] = await Promise.all([
@@ -82,7 +60,7 @@ export async function status(context: RunContext): Promise<Status> {
     observeAll(infrastructureUnits(architecture, world), [], context),
     Promise.all(dataflowsOf(context).map((dataflow) => observeDataflow(dataflow, world, context))),
   ]);
-  const told = await tellOf(director, seen, context);
+  const told = await tellOf(director, seen, limit, context);
   const dataflows = seen.map((dataflow) => {
     const { modules, ...more } = told.dataflows.get(dataflow.stack) ?? { modules: undefined };
     const resources = [...dataflow.resources, ...(modules ?? unseenModules(dataflow.name, context))];
@@ -97,6 +75,7 @@ export async function status(context: RunContext): Promise<Status> {
     infrastructure,
     dataflows,
     running: told.running,
+    hasMoreRunning: told.hasMore,
     notes: told.notes,
     isEmpty:
       director.state === 'missing' &&
@@ -154,30 +133,29 @@ interface Told {
     Pick<DataflowStatus, 'version' | 'last'> & { readonly modules: ResourceStatus[] }
   >;
   readonly running: readonly Running[];
+  readonly hasMore: boolean;
   readonly notes: readonly string[];
 }
 
 async function tellOf(
   { state, url }: DirectorStatus,
   seen: readonly DataflowStatus[],
+  limit: number,
   context: RunContext,
 ): Promise<Told> {
-  const nothing: Told = { dataflows: new Map(), running: [], notes: [] };
+  const nothing: Told = { dataflows: new Map(), running: [], hasMore: false, notes: [] };
   if (url === undefined || (state !== 'ready' && state !== 'not-ready')) return nothing;
-  const director = remembering(directorHttp(url, context));
+  const director = directorHttp(url, context);
   try {
-    const [stacks, commands] = await Promise.all([director.stacks(), director.commands()]);
-    const running = await Promise.all(
-      commands.filter(({ ended_at }) => ended_at === undefined).map(({ id }) => director.command(id)),
-    );
+    const [stacks, underWay] = await Promise.all([director.stacks(), runningAt(director, limit)]);
     const dataflows = await Promise.all(
       seen.map(async ({ name, stack }) => {
-        const last = await lastCommand(name, stack, commands, director);
+        const last = await newestOf(stack, director);
         const modules = await modulesOf(name, stacks, director, context);
         return [stack, { ...versionOf(stack, stacks), ...(last ? { last } : {}), modules }] as const;
       }),
     );
-    return { dataflows: new Map(dataflows), running: running.flatMap(runningOf), notes: [] };
+    return { dataflows: new Map(dataflows), ...underWay, notes: [] };
   } catch (error) {
     if (context.signal.aborted) throw context.signal.reason;
     return { ...nothing, notes: [Failure.from(error, 'asking the director').message] };
@@ -215,68 +193,4 @@ async function modulesOf(
 function versionOf(stack: StackId, stacks: readonly Stack[]): { version?: number } {
   const version = stacks.find((one) => one.stack === stack)?.version;
   return version === undefined ? {} : { version };
-}
-
-/** Dataflows of other architectures may bear the same name: only its deployments tell whose a command was. */
-async function lastCommand(
-  name: string,
-  stack: StackId,
-  commands: readonly CommandBrief[],
-  director: DirectorHttp,
-): Promise<LastCommand | undefined> {
-  const candidates = commands
-    .filter(({ dataflow, dry_run }) => (dataflow === name || dataflow === 'all') && !dry_run)
-    .flatMap(({ id, type, status: ended, ended_at }) =>
-      type === undefined || ended_at === undefined ? [] : [{ id, type, status: ended, endedAt: ended_at }],
-    )
-    .sort((a, b) => (a.endedAt < b.endedAt ? 1 : -1));
-  for (const candidate of candidates) {
-    const { deployments } = await director.command(candidate.id);
-    if (deployments.some((deployment) => deployment.stack === stack)) return candidate;
-  }
-  return undefined;
-}
-
-/** Asks for the details of a command once. */
-function remembering(director: DirectorHttp): DirectorHttp {
-  const known = new Map<string, Promise<CommandDetail>>();
-  return {
-    ...director,
-    command(id) {
-      const answer = known.get(id) ?? director.command(id);
-      known.set(id, answer);
-      return answer;
-    },
-  };
-}
-
-const ENDED: ReadonlySet<string> = new Set(['succeeded', 'failed', 'cancelled']);
-
-function runningOf({
-  id,
-  type = 'command',
-  status: now,
-  received_at,
-  deployments,
-  events,
-}: CommandDetail): Running[] {
-  if (deployments.length === 0) return [{ command: id, type, status: now, since: received_at, units: [] }];
-  return deployments
-    .filter((deployment) => !ENDED.has(deployment.status))
-    .map(({ stack, status: step }) => {
-      const mine = events.filter((event) => event.stack === stack);
-      const since = mine.findLast((event) => event.type === 'status')?.at ?? received_at;
-      return { command: id, type, stack, status: step, since, units: underWay(mine) };
-    });
-}
-
-/** What was begun, or waits to begin, and has not been finished. */
-function underWay(events: readonly JournalLine[]): Running['units'] {
-  const units = new Map<string, string | undefined>();
-  for (const event of events) {
-    if (event.type === 'intend') units.set(event.unit, undefined);
-    if (event.type === 'waiting') units.set(event.unit, event.because);
-    if (event.type === 'finish') units.delete(event.unit);
-  }
-  return [...units].map(([unit, waiting]) => (waiting === undefined ? { unit } : { unit, waiting }));
 }

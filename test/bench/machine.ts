@@ -1,6 +1,7 @@
 /** The machine that is measured on: where the repository is, what programs find there. */
-import { type AddressInfo, createServer } from 'node:net';
 import { resolve } from 'node:path';
+
+export { freePort } from '../free-port.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 
@@ -19,13 +20,4 @@ export function userEnvironment(): Record<string, string> {
       value === undefined || elsewhere.test(name) ? [] : [[name, value]],
     ),
   );
-}
-
-/** One that nobody listened on a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((done) => server.close(done));
-  return port;
 }

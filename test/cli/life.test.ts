@@ -169,8 +169,8 @@ describe('deployments, history and state', () => {
       stderr: expect.stringContaining('error: There is no deployment nobody\n'),
     });
     expect(await call('deployments', file, '--status', 'done')).toMatchObject({
-      code: 1,
-      stderr: expect.stringContaining('known are: queued, '),
+      code: 64,
+      stderr: expect.stringContaining('it can be queued, '),
     });
   });
 });

@@ -217,16 +217,17 @@ test('a director that does not answer is told of as one', async () => {
 test.each([
   [[], 'The folder with the code is missing', 'conductor deploy DIR [FILE]'],
   [['nowhere'], 'nowhere is no folder', 'name the folder with the code'],
-  [['.', '--engine', 'bicep'], '--engine bicep: there is no such engine', 'terraform'],
+  [['.', '--engine', 'bicep'], '--engine bicep: there is no such engine', 'it can be terraform'],
   [['.', '--var', SECRET], '--var is no variable', 'write it like --var KEY=VALUE or --var KEY:=JSON'],
   [
     ['.', '--var', `a:=${SECRET}`],
     '--var a:= is not followed by JSON',
     'correct it, or write --var a=TEXT for a text',
   ],
+  [['.'], '. holds no Terraform code: no .tf file lies in it', 'name the folder with the code'],
   [['.', '--dry-run', '--destroy'], '--dry-run and --destroy exclude each other', 'leave one out'],
   [
-    ['.', '--name', 'x'],
+    ['Greetings 2', '--name', 'x'],
     'In which project is not said',
     'name it with --project, a director that runs with --director-url, or the architecture that it came with: conductor deploy DIR [FILE]',
   ],

@@ -1,6 +1,6 @@
 /** The conductor where no director is, or none that lets it in: what it says of it, what to do, and its exit codes. */
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -19,6 +19,8 @@ beforeAll(async () => {
   world = await openWorld();
   empty = join(world.dir, 'empty');
   mkdirSync(empty);
+  // Nothing but code: no architecture.
+  writeFileSync(join(empty, 'main.tf'), '');
   // Nobody's credentials are found, and none are looked for on the network.
   vi.stubEnv('HOME', empty);
   vi.stubEnv('CLOUDSDK_CONFIG', empty);
@@ -93,7 +95,7 @@ describe('where there is no such director', () => {
   test('a page is no director, whatever its status, and is not asked again', async () => {
     for (const [status, says] of [
       [200, 'What answers at URL/deployments?limit=20 is no director that this conductor knows'],
-      [404, 'The director at URL does not answer: it answers 404'],
+      [404, 'The director at URL does not answer: something else does, with 404'],
     ] as const) {
       let asked = 0;
       const url = await served((_, response) => {
@@ -135,6 +137,15 @@ describe('where there is no such director', () => {
       stdout: '',
       stderr: `error: The director at ${front} refuses /stacks/a/b: it answers 403\n  fix: ask as the developer of its local cloud: add --local --local-dir DIR, or eval "$(conductor local env --dir DIR)"\n`,
     });
+  });
+
+  test('an endpoint that is no local cloud is told as one that gives no token', async () => {
+    const front = await served((_, response) => void response.writeHead(404).end('<h1>Not here</h1>'));
+    const { code, stderr } = await at('http://127.0.0.1:9', 'deployments', '--endpoint', front);
+    expect(stderr).toBe(
+      `error: What answers at ${front} gives no token (404): it is no local cloud\n  fix: see whether the --endpoint is right: conductor local status tells where one runs\n`,
+    );
+    expect(code).toBe(69);
   });
 
   test('without credentials nobody elsewhere is asked', async () => {

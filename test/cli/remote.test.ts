@@ -211,6 +211,122 @@ describe('what it is told', () => {
   });
 });
 
+describe('how it is', () => {
+  test('status shows the director, its stacks and what is under way, without an architecture', async () => {
+    const { stdout } = await succeeds('status');
+    expect(stdout).toMatch(new RegExp(`^director {2}ready {2}${director.url} {2}version \\S+\n\nstacks\n`));
+    expect(stdout).toMatch(
+      /^ {2}mail\/letters {2}version 1 {2}1 unit {2}newest: dataflow-setup succeeded at \S+Z \(c4\)$/m,
+    );
+    const json = JSON.parse((await succeeds('status', '--json')).stdout);
+    expect(json).toMatchObject({ type: 'status', isWell: true, running: [], hasMoreStacks: false });
+    const few = JSON.parse((await succeeds('status', '--json', '--limit', '1')).stdout);
+    expect(few).toMatchObject({ hasMoreStacks: true, stacks: [{ stack: json.stacks[0].stack }] });
+    expect((await succeeds('status', '--limit', '1')).stdout).toContain('a larger --limit shows them\n');
+    const nobody = await callCli(['status', '--director-url', 'http://127.0.0.1:9'], { cwd: empty });
+    expect(nobody).toMatchObject({ code: 69, stdout: expect.stringMatching(/^director {2}unreachable /) });
+  });
+
+  test('what is under way shows, and what it waits for', async () => {
+    await send('w1', 'waiting', 'flow', 'waiting-w1', { approval: 'manual' });
+    await until(async () =>
+      expect((await succeeds('status')).stdout).toMatch(
+        /^running\n {2}waiting\/flow dataflow-setup awaiting_approval since \S+Z \(w1\)$/m,
+      ),
+    );
+    await succeeds('cancel', 'w1.flow');
+    expect((await succeeds('status')).stdout).not.toContain('running');
+  });
+
+  test('events are told oldest first, of no more commands than were asked for, and go on when followed', async () => {
+    const { stdout, stderr } = await succeeds('events');
+    expect(stderr).toBe('');
+    expect(stdout).toMatch(/^\S+Z shop\/flow dataflow-setup of flow accepted \(c1\)\n/);
+    const times = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.split(' ')[0]);
+    expect(times).toEqual(times.toSorted());
+    const newest = await succeeds('events', '--limit', '1');
+    expect(newest.stdout).not.toContain('(c1)');
+    expect(newest.stderr).toBe('older commands are not shown: a larger --limit shows them\n');
+
+    const child = conductor(['events', '--follow', '--limit', '1', '--director-url', director.url]);
+    await child.shows(/Z /);
+    await setUp('followed', 'followed', 'flow', 'followed-a');
+    await child.shows(/followed\/flow dataflow-setup completed \(followed\)\n/);
+    child.interrupt();
+    expect(await child.ended).toBe(0);
+    const lines = child.output().split('\n');
+    expect(lines.filter((line) => line.includes('topic/followed-a created'))).toHaveLength(1);
+    expect(lines.filter((line) => line.includes('accepted (followed)'))).toHaveLength(1);
+  });
+
+  test('where it is and whether it takes commands; its log takes more than its URL', async () => {
+    expect((await succeeds('director', 'url')).stdout).toBe(`${director.url}\n`);
+    expect((await succeeds('director', 'status')).stdout).toMatch(/^director {2}ready /);
+    expect(await call('director', 'logs')).toMatchObject({
+      code: 64,
+      stderr: expect.stringContaining('fix: name the FILE of the architecture that it came with\n'),
+    });
+  });
+
+  test('the doctor asks it, and prints its five answers; one that was named has to answer', async () => {
+    const { code, stdout } = await call('doctor');
+    for (const question of [
+      'tool terraform',
+      'credentials google',
+      'network google',
+      'deployments',
+      'disk of tools',
+    ])
+      expect(stdout).toMatch(new RegExp(`^[✓!✗] ${question} +\\S`, 'm'));
+    expect(stdout).toMatch(/^✓ node /);
+    const { director: told, isWell } = JSON.parse((await call('doctor', '--json')).stdout);
+    expect(told).toMatchObject({ asked: true, url: director.url });
+    expect(code).toBe(isWell && told.status !== 'failed' ? 0 : 1);
+    const nobody = await callCli(['doctor', '--director-url', 'http://127.0.0.1:9'], { cwd: empty });
+    expect(nobody).toMatchObject({
+      code: 69,
+      stdout: expect.stringMatching(
+        /\ndirector {2}not asked: The director is unreachable: .*\n {2}fix: .*\n {2}what stands above is this machine alone/,
+      ),
+    });
+  });
+});
+
+describe('whoever has to wait is told for whom', () => {
+  test('a rollback, once for each change', async () => {
+    const lock = (await succeeds('lock', 'shop/flow', '--reason', 'migration')).stdout.trim();
+    const child = conductor(['rollback', 'shop/flow', '--reason', 'wait', '--director-url', director.url]);
+    await child.shows(/^shop\/flow waits for the lock \S+ of .* \(manual\), place 1 in its queue$/m);
+    await child.shows(/^ {2}see who has it: conductor deployments get \S+ --director-url /m);
+    await succeeds('unlock', 'shop/flow', '--lock-id', lock);
+    expect(await child.ended).toBe(0);
+    expect(child.output().match(/waits for/g)).toHaveLength(1);
+  });
+
+  test('a deploy of a folder, in the queue and before a lock', async () => {
+    const folder = moduleNamed('queued', GREETING);
+    await setUp('q1', 'queued', 'module', 'queued-a');
+    const lock = (await succeeds('lock', 'queued/module', '--reason', 'migration')).stdout.trim();
+    const begin = (): Running => conductor(['deploy', folder, '--director-url', director.url]);
+    const first = begin();
+    await first.shows(/^queued\/module waits for the lock \S+ of .* \(manual\), place 1 in its queue$/m);
+    const second = begin();
+    await second.shows(/^queued\/module waits for the lock \S+ of .* \(manual\), place 2 in its queue$/m);
+    const [, id = ''] = await first.shows(/deployments get (\S+) /);
+    await succeeds('cancel', id);
+    expect(await first.ended).toBe(1);
+    await second.shows(/^queued\/module waits for the lock \S+ of .* \(manual\), place 1 in its queue$/m);
+    expect(second.output().match(/see who has it/g)).toHaveLength(1);
+    const [, other = ''] = await second.shows(/deployments get (\S+) /);
+    await succeeds('cancel', other);
+    expect(await second.ended).toBe(1);
+    await succeeds('unlock', 'queued/module', '--lock-id', lock);
+  });
+});
+
 /** A module that takes as long as the test lets it. */
 function moduleNamed(name: string, body: string): string {
   const folder = join(world.dir, 'modules', name);
@@ -274,7 +390,9 @@ describe.skipIf(!hasTerraform)('a folder of Terraform code', () => {
 async function wasLeft(output: string): Promise<void> {
   expect(output).toContain('Interrupted here; what the director was told goes on\n');
   const [, watch = '', id = ''] =
-    /fix: watch it with conductor (deployments logs (\S+) .*), or run the same again/.exec(output) ?? [];
+    /fix: watch it with conductor (deployments logs (\S+) .*), or stop it with conductor cancel/.exec(
+      output,
+    ) ?? [];
   expect(watch).toContain(`--director-url ${director.url}`);
   expect((await director.get(`/deployments/${id}`)).body.status).toBe('awaiting_approval');
   await succeeds('cancel', id);

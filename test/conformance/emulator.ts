@@ -1,11 +1,11 @@
 /** Google's own emulators, where the gcloud CLI has them and there is a Java to run them. */
 import { execFile } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { systemClock } from '@service-director/shared/kit/clock.ts';
 import { end, start } from '@service-director/shared/kit/process.ts';
+import { freePort } from '../free-port.ts';
 
 /** What Google calls it, and how its jar is run. */
 export interface Emulator {
@@ -91,14 +91,6 @@ function filesIn(dir: string): string[] {
   } catch {
     return [];
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 function answers(port: number): Promise<boolean> {

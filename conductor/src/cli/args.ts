@@ -73,22 +73,34 @@ function parse(command: CliCommand, args: readonly string[], name: string) {
 function explain(error: unknown, known: readonly string[]): string {
   const message = error instanceof Error ? error.message : String(error);
   const unknown = /Unknown option '(-[^']+)'/.exec(message)?.[1];
-  if (unknown === undefined) return message.split(/\.\s/)[0] ?? message;
+  if (unknown === undefined) return explainValue(message);
   const near = didYouMean(unknown.replace(/^-+/, ''), known);
   return `There is no option ${unknown}${near ? `; did you mean --${near}?` : ''}`;
+}
+
+/** Node says it for those who write programs. */
+function explainValue(message: string): string {
+  const option = /'(--?[\w-]+)(?:, --[\w-]+)?(?: <value>)?'/.exec(message)?.[1];
+  if (option === undefined) return message.split(/\.\s/)[0] ?? message;
+  if (message.includes('argument missing')) return `${option} wants a value`;
+  if (message.includes('ambiguous'))
+    return `${option} wants a value; one that begins with a dash is written ${option}=VALUE`;
+  return message.includes('does not take') ? `${option} takes no value` : message;
 }
 
 function checkWords({ words, usage, isWordOptional }: CliCommand, given: readonly string[]): void {
   const isLeftOut = isWordOptional && !words?.includes(given[0] ?? '');
   const most = isLeftOut ? 1 : usage.split(' ').length - 1;
-  if (given.length > most) {
+  // Of two words the first was to be one of those.
+  const isNoWord = isLeftOut && given.length > most && !/[./]/.test(given[0] ?? '');
+  if (given.length > most && !isNoWord) {
     const surplus = given.slice(most).join(' ');
     throw new Failure(`There is a word too many: ${surplus}`, {
       exitCode: EXIT.usage,
       fix: `conductor ${usage}`,
     });
   }
-  if (!words || isLeftOut) return;
+  if (!words || (isLeftOut && !isNoWord)) return;
   const [first] = given;
   if (first !== undefined && words.includes(first)) return;
   const near = first === undefined ? undefined : didYouMean(first, words);

@@ -12,13 +12,19 @@ export const run: CommandRun = async (input) => {
     ? demandWord(input, 0, 'The id of a command', 'conductor cancel --command ID [FILE]')
     : demandWord(input, 0, 'The id of a deployment', 'conductor cancel ID [FILE]');
   const subject = isCommand ? { command: id } : { deployment: id };
-  return atDesk(input, 1, TELL_SECONDS, async ({ tell }) => {
-    const { note } = await tell('cancel', { ...subject, ...(reason === undefined ? {} : { reason }) });
-    terminal.data(
-      terminal.isJson
-        ? JSON.stringify({ type: 'cancel', ...subject, note })
-        : (note ?? `${id} is told to stop`),
-    );
-    return EXIT.done;
-  });
+  return atDesk(
+    input,
+    1,
+    TELL_SECONDS,
+    async ({ tell }) => {
+      const { note } = await tell('cancel', { ...subject, ...(reason === undefined ? {} : { reason }) });
+      terminal.data(
+        terminal.isJson
+          ? JSON.stringify({ type: 'cancel', ...subject, note })
+          : (note ?? `${id} is told to stop`),
+      );
+      return EXIT.done;
+    },
+    isCommand ? 'conductor events' : `conductor deployments get ${id}`,
+  );
 };

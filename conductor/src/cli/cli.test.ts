@@ -39,8 +39,16 @@ const call = (...argv: string[]) => callCli(argv, { cwd: folder });
 test.each([
   [['up', '--timeout', 'soon'], '--timeout soon is no duration', 'write it like 30s, 10m or 2h'],
   [['up', '--timeout', '0s'], '--timeout 0s is no duration', 'write it like 30s, 10m or 2h'],
-  [['up', '--concurrency', '0'], '--concurrency 0 is no number from 1 to 1000', 'correct it'],
-  [['up', '--concurrency', '1.5'], '--concurrency 1.5 is no number from 1 to 1000', 'correct it'],
+  [
+    ['up', '--concurrency', '0'],
+    '--concurrency 0 is no number from 1 to 1000',
+    'write a whole number, in digits',
+  ],
+  [
+    ['up', '--concurrency', '1.5'],
+    '--concurrency 1.5 is no number from 1 to 1000',
+    'write a whole number, in digits',
+  ],
   [
     ['plan', '--endpoint', 'localhost:80'],
     '--endpoint localhost:80 is no URL',
@@ -51,7 +59,11 @@ test.each([
     '--director-url director is no URL',
     'write it with http:// or https://',
   ],
-  [['up', '--builder', 'podman'], '--builder podman: there is no such builder', 'cloud-build or docker'],
+  [
+    ['up', '--builder', 'podman'],
+    '--builder podman: there is no such builder',
+    'it can be cloud-build, docker',
+  ],
   [
     ['up', '--only', 'build,bild'],
     '--only bild: there is no such phase',
@@ -59,14 +71,34 @@ test.each([
   ],
   [['up', '--only', 'build', '--skip', 'setup'], '--only and --skip exclude each other', 'leave one out'],
   [['up', '--local', '--propagation', '-'], '--propagation - is no duration', 'write it like 30s, 10m or 2h'],
-  [['events', '--limit', 'all'], '--limit all is no number from 1 to 10000', 'correct it'],
-  [['up', '--on-failure', 'forget'], '--on-failure forget: there is no such choice', 'keep or rollback'],
-  [['down', '--priority', 'urgent'], '--priority urgent: there is no such choice', 'high or normal or low'],
-  [['deployments', '--limit', '501'], '--limit 501 is no number from 1 to 500', 'correct it'],
+  [
+    ['events', '--limit', 'all'],
+    '--limit all is no number from 1 to 10000',
+    'write a whole number, in digits',
+  ],
+  [
+    ['up', '--on-failure', 'forget'],
+    '--on-failure forget: there is no such choice',
+    'it can be keep, rollback',
+  ],
+  [
+    ['down', '--priority', 'urgent'],
+    '--priority urgent: there is no such choice',
+    'it can be high, normal, low',
+  ],
+  [
+    ['deployments', '--limit', '501'],
+    '--limit 501 is no number from 1 to 500',
+    'write a whole number, in digits',
+  ],
   [['deployments', 'get'], 'The id of a deployment is missing', 'conductor deployments get ID [FILE]'],
   [['deployments', 'logs'], 'The id of a deployment is missing', 'conductor deployments logs ID [FILE]'],
   [['history'], 'The name of a dataflow is missing', 'conductor history DATAFLOW [FILE]'],
-  [['state', 'flow', '--audit', '--limit', '0'], '--limit 0 is no number from 1 to 10000', 'correct it'],
+  [
+    ['state', 'flow', '--audit', '--limit', '0'],
+    '--limit 0 is no number from 1 to 10000',
+    'write a whole number, in digits',
+  ],
   [['lock'], 'The name of a dataflow is missing', 'conductor lock DATAFLOW [FILE]'],
   [
     ['unlock', 'flow'],
@@ -87,7 +119,7 @@ test.each([
   ],
   [
     ['rollback', 'flow', '--reason', 'x', '--to-version', '-1'],
-    "Option '--to-version' argument is ambiguous",
+    '--to-version wants a value; one that begins with a dash is written --to-version=VALUE',
     'see conductor rollback --help',
   ],
   [
@@ -137,7 +169,7 @@ test('with --json a refusal is an object on stdout too', async () => {
   expect(JSON.parse(stdout)).toEqual({
     type: 'failed',
     error: '--builder podman: there is no such builder',
-    fix: 'cloud-build or docker',
+    fix: 'it can be cloud-build, docker',
     exitCode: 64,
   });
   expect(stderr).toContain('error: --builder podman');

@@ -13,12 +13,15 @@ export interface CliOptions {
   readonly stderr: Output;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
+  /** The program's file and its Node, as they were called. */
+  readonly file?: string | undefined;
+  readonly node?: string | undefined;
 }
 
 /** Never rejects: whatever went wrong is told, and is in the exit code. */
-export async function runCli({ argv, stdout, stderr, env, cwd }: CliOptions): Promise<number> {
+export async function runCli({ argv, stdout, stderr, env, cwd, file, node }: CliOptions): Promise<number> {
   let line: TypedLine | undefined;
-  const asTyped = (text: string): string => typingOf(env, line)(text);
+  const asTyped = (text: string): string => typingOf({ env, cwd, file, node }, line)(text);
   const terminal = openTerminal({ stdout, stderr, env, json: argv.includes('--json'), asTyped });
   try {
     const parsed = readArgs(argv);

@@ -3,7 +3,7 @@ import { PHASES } from '../event.ts';
 import type { CliCommand } from './command.ts';
 import { directorCommands } from './director-commands.ts';
 import {
-  directorUrl,
+  asked,
   environment,
   json,
   looked,
@@ -76,7 +76,7 @@ export const commands = {
         choices: ['terraform'],
         help: 'whose code it is: terraform (default)',
       },
-      name: { type: 'string', value: 'NAME', help: 'of the module (default: that of the folder)' },
+      name: { type: 'string', value: 'NAME', help: 'the name of the module (default: that of the folder)' },
       var: {
         type: 'string',
         multiple: true,
@@ -86,16 +86,16 @@ export const commands = {
       project: {
         type: 'string',
         value: 'ID',
-        help: "of the director, where neither a FILE nor its URL leads to it (default: GOOGLE_CLOUD_PROJECT, or the local cloud's)",
+        help: "the project of the director, where neither a FILE nor its URL leads to it (default: GOOGLE_CLOUD_PROJECT, or the local cloud's)",
       },
       region: {
         type: 'string',
         value: 'NAME',
-        help: 'of the director, where no FILE says it (default us-central1)',
+        help: 'the region of the director, where no FILE says it (default us-central1)',
       },
       environment: { ...environment, help: 'what it is deployed to, such as production' },
-      local: looked.local,
-      ...directorUrl,
+      local: asked.local,
+      'director-url': asked['director-url'],
       ...place,
       timeout: running.timeout,
       ...wishes,
@@ -121,7 +121,14 @@ export const commands = {
   status: {
     usage: 'status [FILE]',
     summary: 'What there is, and whether it is well',
-    options: { ...looked, ...directorUrl },
+    options: {
+      ...asked,
+      limit: {
+        type: 'string',
+        value: 'N',
+        help: 'how much of what is under way, and without a FILE how many stacks (default 50)',
+      },
+    },
     load: () => import('./status.ts'),
   },
   ...directorCommands,
@@ -173,9 +180,10 @@ export const commands = {
     load: () => import('./schema.ts'),
   },
   doctor: {
-    usage: 'doctor',
-    summary: 'What this machine has of what may be needed',
-    options: { json },
+    usage: 'doctor [FILE]',
+    summary:
+      'What this machine has of what may be needed; and what a director says may keep deployments back',
+    options: asked,
     load: () => import('./doctor.ts'),
   },
   completion: {

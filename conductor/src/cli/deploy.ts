@@ -1,13 +1,14 @@
 /** Sends a folder of another tool's code to a director and has it deployed; what it comes to is printed. */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { EXIT } from '../failure.ts';
+import type { ConductorOptions } from '../index.ts';
 import { isArchitecture } from '../load.ts';
 import { deployModule, type ModuleDeployment, type ModuleResult } from '../module-deploy.ts';
 import type { CommandInput, CommandRun } from './command.ts';
 import { demandWord, runOf, targetOf, usage, wishesOf } from './input.ts';
 import { inSeconds } from './render/words.ts';
-import { withRenderer } from './run.ts';
+import { type RenderOptions, withRenderer } from './run.ts';
 
 const HOW = 'conductor deploy DIR [FILE]';
 
@@ -17,12 +18,21 @@ export const run: CommandRun = async (input) => {
   const result = await withRenderer(input, full, (ready) => deployModule(ready, wanted), {
     showPlans: true,
     showOutput: true,
-    watch:
-      'architecture' in wanted.where ? 'events' : full.directorUrl === undefined ? 'nowhere' : 'deployment',
+    isTelling: true,
+    watch: watchOf(wanted, full),
   });
   tellResult(result, wanted.what, input);
   return EXIT.done;
 };
+
+/** On a local cloud its director is found by other commands as it is by this one. */
+function watchOf(
+  { where }: ModuleDeployment,
+  { directorUrl, local }: ConductorOptions,
+): NonNullable<RenderOptions['watch']> {
+  if ('architecture' in where) return 'events';
+  return directorUrl === undefined && local === undefined ? 'nowhere' : 'deployment';
+}
 
 function wantedOf(input: CommandInput): ModuleDeployment {
   const { options, cwd } = input;
@@ -31,18 +41,25 @@ function wantedOf(input: CommandInput): ModuleDeployment {
   if (!existsSync(full) || !statSync(full).isDirectory())
     throw usage(`${folder} is no folder`, 'name the folder with the code');
   const engine = options.text('engine') ?? 'terraform';
-  if (engine !== 'terraform') throw usage(`--engine ${engine}: there is no such engine`, 'terraform');
+  if (engine !== 'terraform')
+    throw usage(`--engine ${engine}: there is no such engine`, 'it can be terraform');
   const [isDry, isGoing] = [options.flag('dry-run'), options.flag('destroy')];
   if (isDry && isGoing) throw usage('--dry-run and --destroy exclude each other', 'leave one out');
+  const variables = Object.fromEntries(options.texts('var').map(variableOf));
+  // What goes down is known by what was applied.
+  if (!isGoing && !readdirSync(full).some((name) => CODE.test(name)))
+    throw usage(`${folder} holds no Terraform code: no .tf file lies in it`, 'name the folder with the code');
   return {
     engine,
     folder,
     name: options.text('name') ?? nameOf(basename(full)),
-    variables: Object.fromEntries(options.texts('var').map(variableOf)),
+    variables,
     where: whereOf(input),
     what: isGoing ? 'destroy' : isDry ? 'plan' : 'deploy',
   };
 }
+
+const CODE = /\.tf(\.json)?$/;
 
 /** The architecture that was named; else the one in the present folder, unless more was said of where. */
 function whereOf({ words, options, env, cwd }: CommandInput): ModuleDeployment['where'] {

@@ -1,17 +1,18 @@
 /** The director's deployments: which there are, and all that is known of one. */
+import type { DeploymentReport } from '@service-director/shared/contract/event.ts';
 import type {
   ApprovalView,
   DeploymentBrief,
   DeploymentDetail,
 } from '@service-director/shared/contract/state.ts';
-import { systemClock } from '@service-director/shared/kit/clock.ts';
 import { EXIT, type ExitCode } from '../failure.ts';
 import { run as approve } from './approve.ts';
 import { atDesk, LOOK_SECONDS } from './at-desk.ts';
 import { run as cancel } from './cancel.ts';
 import type { CommandInput, CommandRun } from './command.ts';
-import { demandWord, numberOf } from './input.ts';
-import { journalText } from './render/journal.ts';
+import { choiceOf, demandWord, numberOf, usage } from './input.ts';
+import { STATUSES } from './options.ts';
+import { type JournalLine, journalText } from './render/journal.ts';
 import { planCounts, planLines } from './render/plan.ts';
 import { inSeconds, paintResult, paintStatus } from './render/words.ts';
 import { run as rollback } from './rollback.ts';
@@ -47,7 +48,10 @@ function aboutOne(input: CommandInput, set?: string): CommandInput {
 function list(input: CommandInput): Promise<ExitCode> {
   const { options, terminal } = input;
   const limit = numberOf('limit', options.text('limit') ?? '20', 1, 500);
-  const [named, status, after] = [options.text('stack'), options.text('status'), options.text('after')];
+  const [named, after] = [options.text('stack'), options.text('after')];
+  const status = choiceOf(options, 'status', STATUSES);
+  if (after !== undefined && !PLACE.test(after))
+    throw usage(`--after ${after} is no place in a list`, 'copy it from the end of the list before');
   return atDesk(input, 0, LOOK_SECONDS, async ({ stackNamed, ask }) => {
     const owner = named === undefined ? undefined : await stackNamed(named);
     const stack = owner && `${owner.scope}/${owner.dataflow}`;
@@ -69,6 +73,9 @@ function list(input: CommandInput): Promise<ExitCode> {
     return EXIT.done;
   });
 }
+
+/** A time, and an id. */
+const PLACE = /^\d{4}-[^/]*\/./;
 
 function noneWords(stack: string | undefined, status: string | undefined, after: string | undefined): string {
   if (after !== undefined) return 'there are no older ones';
@@ -164,32 +171,32 @@ function approvalWords({ state, plan_hash, expires_at, by, at, reason }: Approva
   return `plan ${plan_hash} ${state} by ${by} at ${at}${reason === undefined ? '' : `: ${reason}`}`;
 }
 
-/** How often the journal is read while it is followed, in milliseconds. */
-const FOLLOW_MS = 500;
-const ENDED: ReadonlySet<string> = new Set(['failed', 'cancelled']);
-
 function logs(input: CommandInput): Promise<ExitCode> {
   const { options, terminal } = input;
   const id = demandId(input);
-  const follow = options.flag('follow');
+  const tell = (line: JournalLine): void =>
+    terminal.data(terminal.isJson ? JSON.stringify(line) : journalText(line, terminal.dataPaint));
   // What is followed has no other end than its own.
-  const seconds = follow ? Number.POSITIVE_INFINITY : LOOK_SECONDS;
-  return atDesk(input, 2, seconds, async ({ ask }) => {
-    for (let shown = 0; ; await systemClock.sleep(FOLLOW_MS)) {
-      const detail = await ask((director) => director.deployment(id));
-      for (const line of detail.events.slice(shown))
-        terminal.data(terminal.isJson ? JSON.stringify(line) : journalText(line, terminal.dataPaint));
-      shown = detail.events.length;
-      const ended = follow ? tellEnd(detail, terminal) : EXIT.done;
-      if (ended !== undefined) return ended;
+  if (options.flag('follow'))
+    return atDesk(input, 2, Number.POSITIVE_INFINITY, async ({ follow }) =>
+      tellEnd(await follow(id, tell), terminal),
+    );
+  return atDesk(input, 2, LOOK_SECONDS, async ({ ask }) => {
+    let after: number | undefined = 0;
+    while (after !== undefined) {
+      const from: number = after;
+      const { lines, next } = await ask((director) => director.journal(id, from));
+      for (const line of lines) tell(line);
+      // Of one that goes on there is a next page, too, with nothing on it yet.
+      after = lines.length > 0 ? next : undefined;
     }
+    return EXIT.done;
   });
 }
 
-/** Undefined while it goes on. The journal ends with what was done last, and that may be nothing: then why is told beside it. */
-function tellEnd({ status, report: { error } }: DeploymentDetail, terminal: Terminal): ExitCode | undefined {
+/** The journal ends with what was done last, and that may be nothing: then why is told beside it. */
+function tellEnd({ status, error }: DeploymentReport, terminal: Terminal): ExitCode {
   if (status === 'succeeded') return EXIT.done;
-  if (!ENDED.has(status)) return undefined;
   terminal.progress(`it is ${status}${error === undefined ? '' : `: ${error}`}\n`);
   return EXIT.failed;
 }

@@ -1,25 +1,11 @@
 /** The commands that ask a director, or tell it what to do. Those of `desk` take its URL in the place of an architecture. */
-import type { DEPLOYMENT_STATUSES } from '@service-director/shared/contract/rest/schemas.ts';
 import type { CliCommand, CliOption } from './command.ts';
-import { deciding, desk, directorUrl, looked, reason, running, wishes } from './options.ts';
-
-/** Of a deployment. */
-const STATUSES = [
-  'queued',
-  'waiting_for_lock',
-  'planning',
-  'awaiting_approval',
-  'applying',
-  'cancelling',
-  'succeeded',
-  'failed',
-  'cancelled',
-] as const satisfies readonly (typeof DEPLOYMENT_STATUSES)[number][];
+import { asked, deciding, desk, reason, running, STATUSES, wishes } from './options.ts';
 
 const planHash: CliOption = {
   type: 'string',
   value: 'HASH',
-  help: 'of the plan that was read (default: as it is now)',
+  help: 'of the plan that you read: another one is not approved (default: as it is now)',
 };
 
 const toVersion: CliOption = { type: 'string', value: 'N', help: 'which one (default: the one before)' };
@@ -27,12 +13,15 @@ const toVersion: CliOption = { type: 'string', value: 'N', help: 'which one (def
 export const directorCommands = {
   deployments: {
     usage: 'deployments [get|logs|approve|reject|cancel|rollback ID] [FILE]',
-    summary: 'The deployments of the director, newest first; all of one, its journal, or a word on it',
+    summary: 'List deployments, newest first; show one, or its journal; approve, reject, cancel or undo one',
     words: ['get', 'logs', 'approve', 'reject', 'cancel', 'rollback'],
     isWordOptional: true,
     options: {
       ...desk,
-      timeout: { ...desk.timeout, help: `${desk.timeout.help}; of a word on one 5m` },
+      timeout: {
+        ...desk.timeout,
+        help: `${desk.timeout.help}; for approve, reject and cancel 5m, for rollback 30m`,
+      },
       stack: {
         type: 'string',
         value: 'NAME',
@@ -47,8 +36,8 @@ export const directorCommands = {
       limit: { type: 'string', value: 'N', help: 'how many, the newest (default 20)' },
       after: { type: 'string', value: 'PLACE', help: 'only older ones, from where a list before this ended' },
       follow: { type: 'boolean', short: 'f', help: 'with logs: go on until it has ended' },
-      reason: { ...reason, help: 'with a word on it: why, for the history' },
-      'plan-hash': planHash,
+      reason: { ...reason, help: 'with approve, reject, cancel, rollback: why, for the history' },
+      'plan-hash': { ...planHash, help: `with approve, reject: ${planHash.help}` },
       'to-version': { ...toVersion, help: `with rollback: ${toVersion.help}` },
       'dry-run': { type: 'boolean', help: 'with rollback: only say what would be done' },
       ...wishes,
@@ -103,7 +92,7 @@ export const directorCommands = {
       timeout: running.timeout,
       deployment: { type: 'boolean', help: 'the name is the id of a deployment: what it did is undone' },
       'to-version': toVersion,
-      reason,
+      reason: { ...reason, help: 'why, for the history; it has to be given' },
       ...wishes,
       'dry-run': { type: 'boolean', help: 'only say what would be done' },
     },
@@ -135,8 +124,7 @@ export const directorCommands = {
     usage: 'events [FILE]',
     summary: 'What the director has done, newest last',
     options: {
-      ...looked,
-      ...directorUrl,
+      ...asked,
       follow: { type: 'boolean', short: 'f', help: 'go on as it happens' },
       limit: { type: 'string', value: 'N', help: 'of how many commands, the newest (default 50)' },
     },
@@ -147,8 +135,7 @@ export const directorCommands = {
     summary: 'Where the director is, how it is, what it writes',
     words: ['url', 'status', 'logs'],
     options: {
-      ...looked,
-      ...directorUrl,
+      ...asked,
       follow: { type: 'boolean', short: 'f', help: 'with logs: go on as it is written' },
       limit: { type: 'string', value: 'N', help: 'with logs: how many lines (default 100)' },
     },

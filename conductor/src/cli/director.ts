@@ -1,7 +1,9 @@
 /** Where the director is, how it is, what it writes. */
 import { type DirectorStatus, demandReachable } from '../director-status.ts';
 import { EXIT, type ExitCode } from '../failure.ts';
+import type { Conductor } from '../index.ts';
 import type { CommandInput, CommandRun } from './command.ts';
+import { architectureAt } from './input.ts';
 import { showLogs } from './logs.ts';
 import { withLook } from './look.ts';
 import type { Paint } from './terminal.ts';
@@ -23,7 +25,7 @@ export function directorLine(
 ): string {
   const colour = state === 'ready' ? paint.green : paint.red;
   return [
-    `${paint.bold('director')} ${name}`,
+    [paint.bold('director'), name].filter(Boolean).join(' '),
     colour(state),
     at && paint.cyan(at),
     version && `version ${version}`,
@@ -34,10 +36,18 @@ export function directorLine(
     .join('  ');
 }
 
+/** Of an architecture, or at its URL, or on the local cloud. */
+function atDirector(
+  input: CommandInput,
+  work: (conductor: Conductor) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  return withLook(input, 1, work, { architecture: architectureAt(input, 1) });
+}
+
 /** For scripts: nothing but the URL. */
 function url(input: CommandInput): Promise<ExitCode> {
   const { terminal } = input;
-  return withLook(input, 1, async (conductor) => {
+  return atDirector(input, async (conductor) => {
     const director = await conductor.director();
     // One that does not answer has a URL all the same.
     const at = director.url ?? demandReachable(director);
@@ -48,7 +58,7 @@ function url(input: CommandInput): Promise<ExitCode> {
 
 function status(input: CommandInput): Promise<ExitCode> {
   const { terminal } = input;
-  return withLook(input, 1, async (conductor) => {
+  return atDirector(input, async (conductor) => {
     const director = await conductor.director();
     terminal.data(
       terminal.isJson

@@ -1,24 +1,30 @@
 /** What the director has done, newest last. */
-import type { DirectorEvent } from '@service-director/shared/contract/event.ts';
+import type { DirectorEvent, PlanSummary } from '@service-director/shared/contract/event.ts';
 import { EXIT } from '../failure.ts';
 import type { News } from '../news.ts';
 import type { CommandRun } from './command.ts';
-import { numberOf } from './input.ts';
+import { architectureAt, numberOf } from './input.ts';
 import { withLook } from './look.ts';
+import { secondsKnown } from './render/plan.ts';
 import { inSeconds, paintResult } from './render/words.ts';
 import type { Paint } from './terminal.ts';
 
 export const run: CommandRun = async (input) => {
   const { options, terminal } = input;
   const limit = numberOf('limit', options.text('limit') ?? '50', 1, 10_000);
-  return withLook(input, 0, async (conductor) => {
-    await conductor.news({
-      limit,
-      follow: options.flag('follow'),
-      onNews: (news) => terminal.data(terminal.isJson ? jsonOf(news) : textOf(news, terminal.dataPaint)),
-    });
-    return EXIT.done;
-  });
+  return withLook(
+    input,
+    0,
+    async (conductor) => {
+      await conductor.news({
+        limit,
+        follow: options.flag('follow'),
+        onNews: (news) => terminal.data(terminal.isJson ? jsonOf(news) : textOf(news, terminal.dataPaint)),
+      });
+      return EXIT.done;
+    },
+    { architecture: architectureAt(input, 0) },
+  );
 };
 
 function jsonOf({ time, stack, event }: News): string {
@@ -35,7 +41,7 @@ function wordsOf(event: DirectorEvent, paint: Paint): string {
     case 'accepted':
       return `${event.command_type} of ${event.dataflow} accepted ${paint.dim(`(${event.command})`)}`;
     case 'planned':
-      return `planned: ${event.plan.changes.length} to change, about ${inSeconds(event.plan.seconds)}`;
+      return plannedWords(event.plan);
     case 'status':
       return event.status;
     case 'unit-started':
@@ -52,6 +58,12 @@ function wordsOf(event: DirectorEvent, paint: Paint): string {
     case 'rejected':
       return `${paint.red(event.type)} ${paint.dim(`(${event.command})`)}${because(event.error)}`;
   }
+}
+
+function plannedWords(plan: PlanSummary): string {
+  const seconds = secondsKnown(plan);
+  const about = seconds === undefined ? '' : `, about ${inSeconds(seconds)}`;
+  return `planned: ${plan.changes.length} to change${about}`;
 }
 
 function because(text: string | undefined): string {

@@ -69,7 +69,7 @@ export function wishesOf({ options }: CommandInput): Wishes {
   };
 }
 
-function choiceOf<Choice extends string>(
+export function choiceOf<Choice extends string>(
   options: OptionValues,
   name: string,
   choices: readonly Choice[],
@@ -77,7 +77,7 @@ function choiceOf<Choice extends string>(
   const text = options.text(name);
   const choice = choices.find((one) => one === text);
   if (text !== undefined && choice === undefined)
-    throw usage(`--${name} ${text}: there is no such choice`, choices.join(' or '));
+    throw usage(`--${name} ${text}: there is no such choice`, `it can be ${choices.join(', ')}`);
   return choice;
 }
 
@@ -119,7 +119,10 @@ export function durationOf(option: string, text: string, least = 1): number {
 export function numberOf(option: string, text: string, least: number, most: number): number {
   const number = Number(text);
   if (!Number.isInteger(number) || number < least || number > most) {
-    throw usage(`--${option} ${text} is no number from ${least} to ${most}`, 'correct it');
+    throw usage(
+      `--${option} ${text} is no number from ${least} to ${most}`,
+      'write a whole number, in digits',
+    );
   }
   return number;
 }

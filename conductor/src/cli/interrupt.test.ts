@@ -34,3 +34,16 @@ test('once stopped, nothing is listened to', () => {
   stop();
   expect([signals.listenerCount('SIGINT'), signals.listenerCount('SIGTERM'), acted()]).toEqual([0, 0, 0]);
 });
+
+test('an echo that comes when all is over does not end the process by itself', () => {
+  const signals = Object.assign(new EventEmitter(), { exit: () => {} });
+  const clock = manualClock();
+  const stop = onInterrupt(() => {}, { signals, clock });
+  signals.emit('SIGINT');
+  stop();
+  // Without a listener a signal ends the process with no code of its own.
+  expect(signals.listenerCount('SIGINT')).toBe(1);
+  const [quiet, other] = [new EventEmitter(), { exit: () => {} }];
+  onInterrupt(() => {}, { signals: Object.assign(quiet, other), clock })();
+  expect(quiet.listenerCount('SIGINT')).toBe(0);
+});

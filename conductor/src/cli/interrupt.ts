@@ -11,7 +11,7 @@ export interface Signals {
   exit(code: number): void;
 }
 
-/** Returns what stops listening. */
+/** Returns what stops listening: after a key press its echoes are still heard, which would else end us before we have spoken. */
 export function onInterrupt(
   act: () => void,
   { signals = process, clock = systemClock }: { signals?: Signals; clock?: Clock } = {},
@@ -26,6 +26,7 @@ export function onInterrupt(
   signals.on('SIGINT', listener);
   signals.on('SIGTERM', listener);
   return () => {
+    if (since !== undefined) return;
     signals.off('SIGINT', listener);
     signals.off('SIGTERM', listener);
   };

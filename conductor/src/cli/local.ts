@@ -101,7 +101,7 @@ async function env(input: CommandInput, dir: string): Promise<ExitCode> {
     terminal.data(
       lines.map(([name, value]) => `export ${name}='${value.replaceAll("'", `'\\''`)}'`).join('\n'),
     );
-  else throw usage(`--format ${format}: there is no such format`, 'shell, json or dotenv');
+  else throw usage(`--format ${format}: there is no such format`, 'it can be shell, json, dotenv');
   return EXIT.done;
 }
 

@@ -11,13 +11,19 @@ export const run: CommandRun = async (input) => {
     const text = options.text(name);
     return text === undefined ? [] : [[name, text] as const];
   });
-  return atDesk(input, 1, TELL_SECONDS, async ({ stackNamed, tell }) => {
-    const stack = await stackNamed(dataflow);
-    const { lock_id, note } = await tell('lock', { ...stack, ...Object.fromEntries(given) });
-    if (lock_id === undefined) throw new Failure('The director locked it, and told no id of the lock');
-    terminal.data(terminal.isJson ? JSON.stringify({ type: 'lock', dataflow, lock_id, note }) : lock_id);
-    const unlock = terminal.asTyped(`conductor unlock ${dataflow} --lock-id ${lock_id}`);
-    terminal.progress(`${note ?? `${dataflow} is locked`}\n  give it back: ${unlock}\n`);
-    return EXIT.done;
-  });
+  return atDesk(
+    input,
+    1,
+    TELL_SECONDS,
+    async ({ stackNamed, tell }) => {
+      const stack = await stackNamed(dataflow);
+      const { lock_id, note } = await tell('lock', { ...stack, ...Object.fromEntries(given) });
+      if (lock_id === undefined) throw new Failure('The director locked it, and told no id of the lock');
+      terminal.data(terminal.isJson ? JSON.stringify({ type: 'lock', dataflow, lock_id, note }) : lock_id);
+      const unlock = terminal.asTyped(`conductor unlock ${dataflow} --lock-id ${lock_id}`);
+      terminal.progress(`${note ?? `${dataflow} is locked`}\n  give it back: ${unlock}\n`);
+      return EXIT.done;
+    },
+    `conductor state ${dataflow}`,
+  );
 };

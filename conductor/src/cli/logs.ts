@@ -1,10 +1,11 @@
 /** What a service writes. */
 import { EXIT, type ExitCode, type Failure } from '../failure.ts';
+import type { Conductor } from '../index.ts';
 import { isArchitecture } from '../load.ts';
 import type { LogLine } from '../logs.ts';
 import { readArchitecture } from './architecture.ts';
 import type { CommandInput, CommandRun } from './command.ts';
-import { numberOf, usage } from './input.ts';
+import { architectureAt, numberOf, usage } from './input.ts';
 import { withLook } from './look.ts';
 import type { Paint } from './terminal.ts';
 
@@ -38,7 +39,7 @@ export async function showLogs(
 ): Promise<ExitCode> {
   const { options, terminal } = input;
   const limit = numberOf('limit', options.text('limit') ?? '100', 1, 1_000);
-  return withLook(input, place, async (conductor) => {
+  const look = async (conductor: Conductor): Promise<ExitCode> => {
     await conductor.logs(service, {
       limit,
       follow: options.flag('follow'),
@@ -46,7 +47,14 @@ export async function showLogs(
         terminal.data(terminal.isJson ? JSON.stringify(line) : textOf(line, terminal.dataPaint)),
     });
     return EXIT.done;
-  });
+  };
+  // A service is one of an architecture; a director need not be.
+  return withLook(
+    input,
+    place,
+    look,
+    service === undefined ? { architecture: architectureAt(input, place) } : {},
+  );
 }
 
 function textOf({ time, severity, message, fields }: LogLine, paint: Paint): string {

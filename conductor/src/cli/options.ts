@@ -1,4 +1,5 @@
 /** The options that several commands have, by what they are for. */
+import type { DEPLOYMENT_STATUSES } from '@service-director/shared/contract/rest/schemas.ts';
 import type { CliOption } from './command.ts';
 
 export const json: CliOption = { type: 'boolean', help: 'JSON on stdout, one object a line' };
@@ -59,7 +60,11 @@ export const autoApprove: CliOption = {
 /** How what the director is told is to be done. */
 export const wishes = {
   'auto-approve': autoApprove,
-  'lock-id': { type: 'string', value: 'ID', help: 'of a lock of your own: it does not stop you' },
+  'lock-id': {
+    type: 'string',
+    value: 'ID',
+    help: 'the id of a lock that you hold: that one does not stop you',
+  },
   priority: {
     type: 'string',
     value: 'NAME',
@@ -80,14 +85,23 @@ export const working = {
   reason,
 } as const satisfies Record<string, CliOption>;
 
-/** What a question to the director, or a word to it, has beside. */
-export const desk = {
+/** The same for those who ask a director alone, which takes no architecture. */
+export const asked = {
   ...looked,
+  local: {
+    type: 'boolean',
+    help: 'on the local cloud, which must be running; its only director needs no FILE',
+  },
   'director-url': {
     type: 'string',
     value: 'URL',
     help: 'a director that runs already; with it no FILE is needed',
   },
+} as const satisfies Record<string, CliOption>;
+
+/** What a question to the director, or a word to it, has beside. */
+export const desk = {
+  ...asked,
   timeout: {
     type: 'string',
     value: 'DURATION',
@@ -99,3 +113,16 @@ export const deciding = {
   ...desk,
   timeout: { type: 'string', value: 'DURATION', help: 'when to give up here (default 5m)' },
 } as const satisfies Record<string, CliOption>;
+
+/** Of a deployment. */
+export const STATUSES = [
+  'queued',
+  'waiting_for_lock',
+  'planning',
+  'awaiting_approval',
+  'applying',
+  'cancelling',
+  'succeeded',
+  'failed',
+  'cancelled',
+] as const satisfies readonly (typeof DEPLOYMENT_STATUSES)[number][];

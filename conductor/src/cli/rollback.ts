@@ -23,6 +23,7 @@ export const run: CommandRun = async (input) => {
   const full = { ...targetOf(input, 1), ...runOf(input), architecture, wishes: wishesOf(input) };
   await withRenderer(input, full, (ready) => conductor(ready).rollback(wanted), {
     showPlans: true,
+    isTelling: true,
     watch: architecture === undefined ? 'deployment' : 'events',
   });
   return EXIT.done;

@@ -8,6 +8,7 @@ import { showDiagnostics } from './diagnostics.ts';
 import { onInterrupt } from './interrupt.ts';
 import { planCounts, planLines } from './render/plan.ts';
 import { type Renderer, rendererFor } from './render/render.ts';
+import { waitedFor } from './render/words.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface RenderOptions {
@@ -20,13 +21,15 @@ export interface RenderOptions {
    * by its one deployment where there is only a director's URL; not from here where other commands have neither.
    */
   readonly watch?: 'events' | 'deployment' | 'nowhere';
+  /** All that is done the director does: before it is told, there is nothing. */
+  readonly isTelling?: true;
 }
 
 export async function withRenderer<T>(
   input: CommandInput,
   options: ConductorOptions,
   work: (options: ConductorOptions) => Promise<T>,
-  { showPlans = false, showOutput = false, watch = 'events' }: RenderOptions = {},
+  { showPlans = false, showOutput = false, watch = 'events', isTelling }: RenderOptions = {},
 ): Promise<T> {
   const { terminal } = input;
   const renderer = withWaits(rendererFor(terminal), watch === 'nowhere');
@@ -46,7 +49,9 @@ export async function withRenderer<T>(
     return deployment === undefined ? LOOK_AFTER : watchDeployment(deployment);
   };
   const interrupt = new AbortController();
-  const stopListening = onInterrupt(() => interrupt.abort(interrupted(isToldDirector, watchOn())));
+  const stopListening = onInterrupt(() =>
+    interrupt.abort(isToldDirector ? leftToIt(watchOn()) : interrupted(isTelling)),
+  );
   try {
     return await work({ ...options, signal: interrupt.signal, onEvent: show });
   } catch (error) {
@@ -67,6 +72,12 @@ function withWaits(renderer: Renderer, isBare: boolean): Renderer {
     ...renderer,
     show(event) {
       renderer.show(event);
+      if (event.type === 'deployment-waiting') {
+        renderer.show({ type: 'note', message: namedWaitLines(event, isBare, told).join('\n') });
+        // That is more than its status says.
+        told.set(event.deployment, 'waiting_for_lock');
+        return;
+      }
       if (event.type !== 'director' || event.event.type !== 'status') return;
       const { deployment, stack, status } = event.event;
       if (told.get(deployment) === status) return;
@@ -78,12 +89,28 @@ function withWaits(renderer: Renderer, isBare: boolean): Renderer {
   };
 }
 
+type NamedWait = ConductorEvent & { type: 'deployment-waiting' };
+
+/** How to look is said the first time. */
+function namedWaitLines(event: NamedWait, isBare: boolean, told: ReadonlyMap<string, string>): string[] {
+  const { deployment, stack } = event;
+  const line = `${stack} waits for ${waitedFor(event)}`;
+  return told.get(deployment) === 'waiting_for_lock' ? [line] : [line, whoHasIt(deployment, isBare)];
+}
+
+function whoHasIt(deployment: string, isBare: boolean): string {
+  const how = isBare
+    ? `GET /v1/deployments/${deployment} at the director`
+    : `conductor deployments get ${deployment}`;
+  return `  see who has it: ${how}`;
+}
+
 function waitLines(deployment: string, stack: string, status: string, isBare: boolean): string[] {
   const path = `/v1/deployments/${deployment}`;
   if (status === 'waiting_for_lock')
     return [
       `${stack} is taken, by a lock or another deployment, and this run waits for it.`,
-      `  see who has it: ${isBare ? `GET ${path} at the director` : `conductor deployments get ${deployment}`}`,
+      whoHasIt(deployment, isBare),
     ];
   if (status !== 'awaiting_approval') return [];
   const waits = `${stack} awaits approval, and this run waits for it.`;
@@ -113,12 +140,17 @@ function showLine(event: ConductorEvent, renderer: Renderer, { paint }: Terminal
   renderer.show({ type: 'note', message: `  ${paint.dim(`${event.task}: ${event.line}`)}` });
 }
 
-/** Ctrl-C detaches: what the director was told goes on. Before it was told anything there is nobody to go on. */
-function interrupted(isToldDirector: boolean, watchOn: string): Failure {
-  return new Failure(
-    isToldDirector
-      ? 'Interrupted here; what the director was told goes on'
-      : 'Interrupted; what was made stays',
-    { exitCode: EXIT.interrupted, fix: isToldDirector ? watchOn : RUN_AGAIN },
-  );
+/** Ctrl-C detaches: what the director was told goes on. */
+function leftToIt(fix: string): Failure {
+  return new Failure('Interrupted here; what the director was told goes on', {
+    exitCode: EXIT.interrupted,
+    fix,
+  });
+}
+
+/** Before it was told anything there is nobody to go on. */
+function interrupted(isTelling = false): Failure {
+  return isTelling
+    ? new Failure('Interrupted before the director was told anything', { exitCode: EXIT.interrupted })
+    : new Failure('Interrupted; what was made stays', { exitCode: EXIT.interrupted, fix: RUN_AGAIN });
 }

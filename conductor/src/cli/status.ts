@@ -2,21 +2,35 @@
 import type { DirectorStatus } from '../director-status.ts';
 import { EXIT, type ExitCode } from '../failure.ts';
 import type { ResourceStatus, ServiceStatus } from '../observe.ts';
-import type { DataflowStatus, Running, Status } from '../status.ts';
+import type { Overview, StackOverview } from '../overview.ts';
+import type { DataflowStatus, Status } from '../status.ts';
+import { type LastCommand, MOST_SHOWN, type Running } from '../under-way.ts';
 import type { CommandRun } from './command.ts';
 import { directorLine } from './director.ts';
+import { architectureAt, numberOf } from './input.ts';
 import { withLook } from './look.ts';
 import type { Paint, Terminal } from './terminal.ts';
 
-export const run: CommandRun = (input) =>
-  withLook(input, 0, async (conductor) => {
-    const status = await conductor.status();
-    if (input.terminal.isJson) input.terminal.data(JSON.stringify({ type: 'status', ...status }));
-    else show(status, input.terminal);
-    return exitCodeOf(status);
-  });
+export const run: CommandRun = (input) => {
+  const { options, terminal } = input;
+  const limit = numberOf('limit', options.text('limit') ?? String(MOST_SHOWN), 1, 500);
+  const architecture = architectureAt(input, 0);
+  return withLook(
+    input,
+    0,
+    async (conductor) => {
+      const found =
+        architecture === undefined ? await conductor.overview(limit) : await conductor.status(limit);
+      if (terminal.isJson) terminal.data(JSON.stringify({ type: 'status', ...found }));
+      else if ('stacks' in found) showOverview(found, terminal);
+      else show(found, terminal);
+      return exitCodeOf(found);
+    },
+    { architecture },
+  );
+};
 
-function exitCodeOf({ director, isWell }: Status): ExitCode {
+function exitCodeOf({ director, isWell }: Status | Overview): ExitCode {
   if (director.state === 'missing' || director.state === 'unreachable') return EXIT.unreachable;
   return isWell ? EXIT.done : EXIT.failed;
 }
@@ -35,10 +49,42 @@ function show(status: Status, { data, dataPaint: paint, asTyped }: Terminal): vo
     data('');
     for (const line of dataflowLines(dataflow, status.director, paint)) data(line);
   }
-  if (status.running.length > 0) data(`\n${paint.bold('running')}`);
-  for (const line of status.running.flatMap((one) => runningLines(one, paint))) data(`  ${line}`);
+  for (const line of underWayLines(status, paint)) data(line);
   for (const note of [...disabledNotes(status), ...status.notes]) data(`\n${paint.yellow(asTyped(note))}`);
 }
+
+function showOverview(overview: Overview, { data, dataPaint: paint, asTyped }: Terminal): void {
+  const { director, stacks, hasMoreStacks, notes } = overview;
+  data(directorLine(director, paint));
+  if (stacks.length > 0) data(`\n${paint.bold('stacks')}`);
+  for (const stack of stacks) data(stackLine(stack, paint));
+  if (hasMoreStacks) data(paint.dim(MORE));
+  for (const line of underWayLines(overview, paint)) data(line);
+  const isTold = director.state === 'ready' || director.state === 'not-ready';
+  if (isTold && stacks.length === 0 && notes.length === 0) data('\nnothing was deployed by it yet');
+  for (const note of notes) data(`\n${paint.yellow(asTyped(note))}`);
+}
+
+function stackLine({ stack, version, units, last }: StackOverview, paint: Paint): string {
+  const counted = `version ${version}  ${units} unit${units === 1 ? '' : 's'}`;
+  const newest = last ? `  ${paint.dim(newestWords(last))}` : '';
+  return `  ${paint.bold(stack)}  ${counted}${newest}`;
+}
+
+function newestWords({ type, status, endedAt, id }: LastCommand): string {
+  return `newest: ${type} ${status} at ${endedAt} (${id})`;
+}
+
+function underWayLines(
+  { running, hasMoreRunning }: Pick<Status, 'running' | 'hasMoreRunning'>,
+  paint: Paint,
+): string[] {
+  if (running.length === 0) return [];
+  const lines = running.flatMap((one) => runningLines(one, paint)).map((line) => `  ${line}`);
+  return ['', paint.bold('running'), ...lines, ...(hasMoreRunning ? [paint.dim(MORE)] : [])];
+}
+
+const MORE = '  and more: a larger --limit shows them';
 
 /** What is missing for one reason is told once. */
 function disabledNotes({ infrastructure, dataflows }: Status): string[] {
@@ -63,7 +109,7 @@ function dataflowLines(
     `${paint.bold(name)}  ${paint.dim(state)}`,
     ...services.map((service) => `  ${serviceLine(service, paint)}`),
     ...resourceLines(resources, paint).map((line) => `  ${line}`),
-    ...(last ? [paint.dim(`  newest: ${last.type} ${last.status} at ${last.endedAt} (${last.id})`)] : []),
+    ...(last ? [paint.dim(`  ${newestWords(last)}`)] : []),
   ];
 }
 

@@ -3,11 +3,12 @@ import { readArgs } from './args.ts';
 import { typingOf } from './typing.ts';
 
 const NPM = { npm_package_name: 'service-director', npm_lifecycle_event: 'conductor' };
+const CWD = '/work';
 
 function typing(env: Record<string, string>, ...argv: string[]): (text: string) => string {
   const parsed = readArgs(argv);
   if ('help' in parsed) throw new Error('help was asked for');
-  return typingOf(env, parsed);
+  return typingOf({ env, cwd: CWD }, parsed);
 }
 
 test.each([
@@ -83,7 +84,7 @@ test('the program is called as it was started: by a script of npm or pnpm, else 
     'see npm run conductor -- status . --local; npm run conductor -- up . --local',
   );
   expect(type('see conductor --help')).toBe('see npm run conductor -- --help');
-  expect(typingOf(NPM, undefined)('run conductor plan')).toBe('npm run conductor -- plan');
+  expect(typingOf({ env: NPM, cwd: CWD }, undefined)('run conductor plan')).toBe('npm run conductor -- plan');
   const demo = { ...NPM, npm_lifecycle_event: 'demo' };
   expect(typing(demo, 'up', 'examples/tracer', '--local')('run conductor up')).toBe(
     'npm run conductor -- up examples/tracer --local',

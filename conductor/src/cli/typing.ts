@@ -1,6 +1,7 @@
 /** What to type next: how another command is typed by whoever typed this one, about the same architecture and place. */
 import type { CliCommand, OptionValues } from './command.ts';
 import { commands as known } from './commands.ts';
+import { programOf, quoted, type Started } from './program.ts';
 
 /** The command line that is being carried out. */
 export interface TypedLine {
@@ -13,11 +14,8 @@ export interface TypedLine {
  * Rewrites the texts of fixes and hints: `run conductor up, then conductor down` becomes what can be copied as it
  * stands. Without a line, where that could not be read, only the name of the program.
  */
-export function typingOf(
-  env: Readonly<Record<string, string | undefined>>,
-  line: TypedLine | undefined,
-): (text: string) => string {
-  const program = programOf(env);
+export function typingOf(started: Started, line: TypedLine | undefined): (text: string) => string {
+  const program = programOf(started);
   return (text) => {
     let out = '';
     let at = 0;
@@ -32,15 +30,6 @@ export function typingOf(
     }
     return out + text.slice(at);
   };
-}
-
-/** The scripts of this repository's package.json that start the conductor. */
-const SCRIPTS: ReadonlySet<string> = new Set(['conductor', 'demo']);
-
-function programOf(env: Readonly<Record<string, string | undefined>>): string {
-  const isScript = env.npm_package_name === 'service-director' && SCRIPTS.has(env.npm_lifecycle_event ?? '');
-  if (!isScript) return 'conductor';
-  return env.npm_config_user_agent?.startsWith('pnpm/') ? 'pnpm conductor' : 'npm run conductor --';
 }
 
 /** A command that a text names. */
@@ -148,9 +137,4 @@ function placeOf({ options: takes }: CliCommand, given: readonly string[], optio
     return isTaken ? [`--${name}`, value] : [];
   });
   return [...(isLocal ? ['--local'] : []), ...place];
-}
-
-/** As a shell takes it for one word. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

@@ -12,19 +12,25 @@ export const run: CommandRun = async (input) => {
   const force = options.flag('force');
   if (lock === undefined && !force) throw usage('Which lock is not said', how);
   if (force && reason === undefined) throw usage('--force wants a --reason, for the history', how);
-  return atDesk(input, 1, TELL_SECONDS, async ({ stackNamed, tell }) => {
-    const stack = await stackNamed(dataflow);
-    const { note } = await tell('unlock', {
-      ...stack,
-      ...(lock === undefined ? {} : { lock_id: lock }),
-      ...(force ? { force } : {}),
-      ...(reason === undefined ? {} : { reason }),
-    });
-    terminal.data(
-      terminal.isJson
-        ? JSON.stringify({ type: 'unlock', dataflow, note })
-        : (note ?? `${dataflow} is not locked any more`),
-    );
-    return EXIT.done;
-  });
+  return atDesk(
+    input,
+    1,
+    TELL_SECONDS,
+    async ({ stackNamed, tell }) => {
+      const stack = await stackNamed(dataflow);
+      const { note } = await tell('unlock', {
+        ...stack,
+        ...(lock === undefined ? {} : { lock_id: lock }),
+        ...(force ? { force } : {}),
+        ...(reason === undefined ? {} : { reason }),
+      });
+      terminal.data(
+        terminal.isJson
+          ? JSON.stringify({ type: 'unlock', dataflow, note })
+          : (note ?? `${dataflow} is not locked any more`),
+      );
+      return EXIT.done;
+    },
+    `conductor state ${dataflow}`,
+  );
 };

@@ -8,7 +8,7 @@ export const run: CommandRun = async (input) => {
   const { options } = input;
   const builder = options.text('builder') ?? 'cloud-build';
   if (builder !== 'cloud-build' && builder !== 'docker')
-    throw usage(`--builder ${builder}: there is no such builder`, 'cloud-build or docker');
+    throw usage(`--builder ${builder}: there is no such builder`, 'it can be cloud-build, docker');
   const full: ConductorOptions = {
     ...targetOf(input),
     ...runOf(input),

@@ -2,7 +2,10 @@
 import type { EngineName } from '../model/unit.ts';
 import type { Engine } from './engine.ts';
 
-/** Of a module its tool says only afterwards how long its removal took. */
+/**
+ * Only a weight, by which the longest path is found: of a module its tool says afterwards how long its removal took.
+ * Nobody is told it as a time.
+ */
 const MODULE_SECONDS = 60;
 
 /** `native` answers for all that is asked without a unit, for it alone has kinds of its own. */

@@ -1,6 +1,5 @@
 /** A local cloud with all that a director stands on, as a conductor leaves it before the director starts. */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PubSub } from '@google-cloud/pubsub';
@@ -20,6 +19,8 @@ import { vi } from 'vitest';
 import { CRASHES, pushImage, SERVES } from './image.ts';
 import { bundledDirector } from './program.ts';
 import { openRecorder, type Recorder } from './recorder.ts';
+
+export { freePort } from '../../free-port.ts';
 
 export const PROJECT = 'proving-ground';
 export const REGION = 'us-central1';
@@ -221,13 +222,4 @@ const EVERYTHING = {
 /** Asks again until the condition throws no more, for a minute at most. */
 export function until<T>(condition: () => T | Promise<T>): Promise<T> {
   return vi.waitFor(condition, { timeout: 60_000, interval: 10 });
-}
-
-/** One that nobody listened on a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -3,14 +3,14 @@ import type { DeploymentDetail } from '@service-director/shared/contract/state.t
 import type { Paint } from '../terminal.ts';
 import { inSeconds, paintResult, paintStatus } from './words.ts';
 
-type JournalLine = DeploymentDetail['events'][number];
+export type JournalLine = DeploymentDetail['events'][number];
 
 export function journalText(line: JournalLine, paint: Paint): string {
   return `${paint.dim(line.at)} ${wordsOf(line, paint).replace(/\s*\n\s*/g, ' ')}`;
 }
 
 function wordsOf(line: JournalLine, paint: Paint): string {
-  const { at: _, stack: __, type, unit = '', ...more } = line;
+  const { at: _, stack: __, sequence: ___, type, unit = '', ...more } = line;
   const because = more.because === undefined ? '' : `: ${more.because}`;
   switch (type) {
     case 'status':

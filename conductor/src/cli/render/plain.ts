@@ -46,6 +46,8 @@ export function renderPlain(terminal: Terminal): Renderer {
         case 'director':
           step(event);
           return;
+        // What is waited for is told as a note, with what can be done about it.
+        case 'deployment-waiting':
         case 'task-output':
         case 'failed':
           return;

@@ -60,3 +60,17 @@ test('other units are told in one line', () => {
     ),
   ).toEqual(['~ topic/orders  labels', '~ grants/topic/orders', '± topic/old  it differs']);
 });
+
+test('how long it takes is told where it is known: of a module nobody knows', () => {
+  const plan: PlanSummary = {
+    hash: 'a',
+    changes: [{ unit: 'module/net', action: 'delete' }],
+    ...{ kept: [], refused: [], grants: [], warnings: [], unchanged: 0, seconds: 60 },
+    critical_path: ['topic/a', 'service/b'],
+  };
+  const last = (critical_path: string[]) =>
+    planLines({ ...plan, critical_path }, testTerminal().terminal.paint).at(-1);
+  expect(last(['topic/a', 'service/b'])).toBe('about 1 min 0 s along topic/a → service/b');
+  expect(last(['topic/a', 'module/net'])).toBe('longest path: topic/a → module/net');
+  expect(last(['module/net'])).toBe('- module/net');
+});

@@ -20,9 +20,20 @@ export function planLines(plan: PlanSummary, paint: Paint): string[] {
   }
   for (const { unit, because } of plan.kept) lines.push(`${paint.yellow(`= ${unit}`)} stays: ${because}`);
   for (const warning of plan.warnings) lines.push(paint.red(`! ${warning}`));
-  if (plan.changes.length > 0)
-    lines.push(paint.dim(`about ${inSeconds(plan.seconds)} along ${plan.critical_path.join(' → ')}`));
-  return lines;
+  return [...lines, ...pathLines(plan).map(paint.dim)];
+}
+
+/** How long a module takes nobody knows before: its tool says what it does, not for how long. */
+export function secondsKnown({ seconds, critical_path }: PlanSummary): number | undefined {
+  return critical_path.some((unit) => unit.startsWith('module/')) ? undefined : seconds;
+}
+
+function pathLines(plan: PlanSummary): string[] {
+  if (plan.changes.length === 0) return [];
+  const path = plan.critical_path.join(' → ');
+  const seconds = secondsKnown(plan);
+  if (seconds !== undefined) return [`about ${inSeconds(seconds)} along ${path}`];
+  return plan.critical_path.length > 1 ? [`longest path: ${path}`] : [];
 }
 
 type UnitChange = PlanSummary['changes'][number];

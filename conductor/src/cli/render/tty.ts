@@ -12,6 +12,7 @@ import {
   paintResult,
   type Step,
   stepOf,
+  waitedFor,
 } from './words.ts';
 
 interface Running {
@@ -103,6 +104,16 @@ export function renderTty(terminal: Terminal, clock: Clock = systemClock): Rende
     });
   }
 
+  /** What a stack as a whole waits for shows for as long as it does. */
+  function wait(stack: string, text: string): void {
+    step({ kind: 'waiting', phase: commanding(), task: stack, text });
+  }
+
+  function standing({ stack, status }: { stack: string; status: string }): void {
+    if (status === 'awaiting_approval') wait(stack, 'an approval');
+    else if (status !== 'waiting_for_lock') running.delete(`${commanding()} ${stack}`);
+  }
+
   function finished({ task, result = '', seconds, text }: Step): string {
     const mark =
       result === 'failed'
@@ -135,6 +146,11 @@ export function renderTty(terminal: Terminal, clock: Clock = systemClock): Rende
           return above(
             `${event.status === 'failed' ? paint.red('✗') : paint.green('✓')} ${paint.bold(event.phase)} ${paint.dim(inSeconds(event.seconds))}`,
           );
+        case 'deployment-waiting':
+          return wait(event.stack, waitedFor(event));
+        case 'director':
+          if (event.event.type === 'status') standing(event.event);
+          return;
         case 'diagnostic':
           return above(diagnosticText(event.diagnostic, terminal));
         case 'note':
@@ -180,7 +196,7 @@ function fit(text: string, columns: number): string {
     const room = Math.max(0, columns - 1 - width);
     out += part.length > room ? `${part.slice(0, Math.max(0, room - 1))}…` : part;
     width += part.length;
-    if (width >= columns - 1) return `${out}\u001b[0m`;
+    if (width >= columns - 1) return text.includes('\u001b') ? `${out}\u001b[0m` : out;
   }
   return out;
 }

@@ -82,6 +82,11 @@ export function logText({ service, lines }: ConductorEvent & { type: 'service-lo
   return [`  ${paint.bold(`the last lines of ${service}`)}:`, ...told, ''].join('\n');
 }
 
+/** `the lock … of jo (migration), place 2 in its queue` */
+export function waitedFor({ waitingFor, position }: ConductorEvent & { type: 'deployment-waiting' }): string {
+  return position === undefined ? waitingFor : `${waitingFor}, place ${position} in its queue`;
+}
+
 /** What is begun with something of which nothing has to be changed is to look at it. */
 function doing(change: string): string {
   return change === 'none' ? 'look' : change;

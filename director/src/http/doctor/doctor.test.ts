@@ -123,9 +123,10 @@ test('network: any answer will do, and none is said with what needs it (D176)', 
   const nowhere = 'http://127.0.0.1:9';
   const away = { endpoint: nowhere, registryUrl: nowhere, generatorUrl: nowhere };
   const cut = await found(optionsWith({}, away));
+  // The director of this test is one of a local cloud.
   expect(cut.get('network registry')).toMatchObject({
-    status: 'failed',
-    detail: expect.stringContaining('127.0.0.1:9 is not reached'),
+    status: 'warning',
+    detail: expect.stringMatching(/^127\.0\.0\.1:9 is not reached.*, and on a local cloud nothing else does/),
     fix: expect.stringContaining('HTTPS_PROXY'),
   });
   expect(cut.get('network generator')).toMatchObject({ status: 'warning' });
@@ -139,7 +140,7 @@ test('network: any answer will do, and none is said with what needs it (D176)', 
   // Proxies have passwords.
   for (const proxy of [url.replace('//', '//ann:horse@'), 'http://ann:horse@127.0.0.1:9', 'ann:horse']) {
     const told = (await found(optionsWith({ HTTPS_PROXY: proxy }, away))).get('network registry');
-    expect(told?.status).toBe(proxy.includes(url.replace('http://', '')) ? 'ok' : 'failed');
+    expect(told?.status).toBe(proxy.includes(url.replace('http://', '')) ? 'ok' : 'warning');
     expect(JSON.stringify(told)).not.toContain('horse');
   }
 });

@@ -18,6 +18,8 @@ interface Place {
   /** What does not work without it. */
   readonly purpose: string;
   readonly isNeeded: boolean;
+  /** Why it may do without, where it is not needed. */
+  readonly unless?: string | undefined;
   /** Called by a tool, with the proxy that it is given. */
   readonly isTools?: boolean;
 }
@@ -33,25 +35,29 @@ export function networkOf(
   const { environment } = options.terraform;
   const proxy = environment.https_proxy ?? environment.HTTPS_PROXY;
   return Promise.all(
-    placesOf(options, isUsed).map(async ({ check, url, purpose, isNeeded, isTools }): Promise<Finding> => {
-      const through = isTools && proxy !== undefined ? proxy : undefined;
-      const because = await unreached(through ?? url);
-      const way = through === undefined ? '' : ' through its proxy';
-      const host = URL.canParse(url) ? new URL(url).host : url;
-      if (because === undefined) return { check, status: 'ok', detail: `${host} answers${way}` };
-      return {
-        check,
-        status: isNeeded ? 'failed' : 'warning',
-        detail: `${host} is not reached${way}: ${because}; ${purpose} needs it`,
-        fix: 'let the director reach it: its firewall, its proxy (HTTPS_PROXY), its names; or say where it is instead',
-      };
-    }),
+    placesOf(options, isUsed).map(
+      async ({ check, url, purpose, isNeeded, unless, isTools }): Promise<Finding> => {
+        const through = isTools && proxy !== undefined ? proxy : undefined;
+        const because = await unreached(through ?? url);
+        const way = through === undefined ? '' : ' through its proxy';
+        const host = URL.canParse(url) ? new URL(url).host : url;
+        if (because === undefined) return { check, status: 'ok', detail: `${host} answers${way}` };
+        return {
+          check,
+          status: isNeeded ? 'failed' : 'warning',
+          detail: `${host} is not reached${way}: ${because}; ${purpose} needs it${unless === undefined ? '' : `, and ${unless}`}`,
+          fix: 'let the director reach it: its firewall, its proxy (HTTPS_PROXY), its names; or say where it is instead',
+        };
+      },
+    ),
   );
 }
 
 function placesOf(options: NetworkOptions, isUsed: (cloud: CloudName) => boolean): Place[] {
   const { terraform, endpoint, generatorUrl, registryUrl } = options;
   const hasMirror = terraform.environment.TF_CLI_CONFIG_FILE !== undefined;
+  // Who tries things out on a machine without a network has none either, and need not.
+  const isOnLocalCloud = endpoint !== undefined;
   const ofClouds: readonly (readonly [CloudName, string])[] = [
     ['aws', 'https://sts.amazonaws.com/'],
     ['azure', 'https://login.microsoftonline.com/'],
@@ -67,7 +73,8 @@ function placesOf(options: NetworkOptions, isUsed: (cloud: CloudName) => boolean
       check: 'network registry',
       url: new URL('/.well-known/terraform.json', registryUrl).href,
       purpose: hasMirror ? 'a provider that is not in the mirror' : 'each provider that is not there yet',
-      isNeeded: !hasMirror,
+      isNeeded: !hasMirror && !isOnLocalCloud,
+      unless: isOnLocalCloud ? 'on a local cloud nothing else does: it works without a network' : undefined,
       isTools: true,
     },
     ...ofClouds.flatMap(([cloud, url]) =>

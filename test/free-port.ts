@@ -1,0 +1,11 @@
+/** For servers of other programs, which do not pick one by themselves. */
+import { type AddressInfo, createServer } from 'node:net';
+
+/** One that nobody listened on a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
