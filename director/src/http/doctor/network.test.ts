@@ -23,7 +23,7 @@ async function registryOf(
   environment: Record<string, string> = {},
 ): Promise<Finding | undefined> {
   const options: NetworkOptions = {
-    terraform: { binary: 'terraform', workRoot: '/nowhere', environment },
+    terraform: { binary: 'terraform', workRoot: '/nowhere', environment, isEnabled: true },
     endpoint,
     generatorUrl: url,
     registryUrl: NOWHERE,
