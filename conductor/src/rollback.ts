@@ -13,8 +13,8 @@ import { waitWatcher } from './waiting.ts';
 export interface RollbackOptions {
   /** What goes back: the stack of a dataflow, which may be called by its whole name, or of the deployment that is to be undone. */
   readonly subject: { readonly dataflow: string } | { readonly deployment: string };
-  /** Default: the version before that of the deployment, or before the newest. */
-  readonly toVersion?: number | undefined;
+  /** Default: the version before that of the deployment, or before the newest. `current`: only what others changed. */
+  readonly toVersion?: number | 'current' | undefined;
   /** For the history. */
   readonly reason: string;
   /** Plan, and change nothing. */

@@ -221,6 +221,34 @@ describe('rollback', () => {
   });
 });
 
+describe('drift', () => {
+  test('what somebody else changed is told, put back, and then there is none (D183)', async () => {
+    const file = architecture('drifts', { topics: [{ name: 'drifts-a' }, { name: 'drifts-b' }] });
+    await succeeds('up', file);
+    expect((await succeeds('drift', 'flow', file, '--detailed-exitcode')).stdout).toContain(
+      'Nothing differs from how it was applied.',
+    );
+    const topic = `${await origin()}/v1/projects/${PROJECT}/topics/drifts-b`;
+    expect((await fetch(topic, { method: 'DELETE' })).status).toBe(200);
+
+    const told = await call('drift', 'flow', file, '--detailed-exitcode');
+    expect(told.code).toBe(2);
+    expect(told.stdout + told.stderr).toContain('+ topic/drifts-b  changed since it was applied');
+    expect(told.stdout).toMatch(/conductor.* drift flow .*--repair puts it back/);
+    expect((await fetch(topic)).status).toBe(404);
+
+    await succeeds('drift', 'flow', file, '--repair');
+    expect((await fetch(topic)).status).toBe(200);
+    await succeeds('drift', 'flow', file, '--detailed-exitcode');
+  });
+});
+
+/** Of the local cloud. */
+async function origin(): Promise<string> {
+  const { stdout } = await local.conductor('local', 'env', '--dir', local.cloudDir);
+  return /SERVICE_DIRECTOR_CLOUD_ENDPOINT='([^']+)'/.exec(stdout)?.[1] ?? '';
+}
+
 describe('locks', () => {
   test('keep others waiting, but not whoever holds them, and are given back by their id', async () => {
     const file = architecture('locked', { topics: [{ name: 'locked-a' }] });

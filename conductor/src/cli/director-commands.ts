@@ -98,6 +98,19 @@ export const directorCommands = {
     },
     load: () => import('./rollback.ts'),
   },
+  drift: {
+    usage: 'drift DATAFLOW [FILE]',
+    summary: 'Say what somebody else has changed since it was applied, or put it back',
+    options: {
+      ...desk,
+      timeout: running.timeout,
+      repair: { type: 'boolean', help: 'put back what was changed' },
+      'detailed-exitcode': { type: 'boolean', help: 'exit with 2 when anything was changed' },
+      reason: { ...reason, help: 'why, for the history' },
+      ...wishes,
+    },
+    load: () => import('./drift.ts'),
+  },
   lock: {
     usage: 'lock DATAFLOW [FILE]',
     summary: 'Lock a dataflow by hand; prints the id that gives the lock back',

@@ -6,7 +6,7 @@ import { type CommandName, commands } from './commands.ts';
 export const GROUPS: readonly (readonly [string, readonly CommandName[]])[] = [
   ['An architecture', ['validate', 'plan', 'up', 'down', 'status', 'logs', 'schema']],
   ['A folder of Terraform code', ['deploy']],
-  ['What the director does', ['deployments', 'approve', 'cancel', 'rollback', 'events', 'director']],
+  ['What the director does', ['deployments', 'approve', 'cancel', 'rollback', 'drift', 'events', 'director']],
   ['What it keeps', ['history', 'state', 'lock', 'unlock']],
   ['This machine', ['local', 'doctor', 'completion', 'version']],
 ];
