@@ -154,6 +154,7 @@ describe.skipIf(NO_KUBECTL !== '')('a director with these settings', () => {
       TERRAFORM_WORK_DIR: `${world.dir}/work`,
       // Nobody here has a token of Google's.
       DIRECTOR_ACCESS: 'loopback',
+      DIRECTOR_HOST: '127.0.0.1',
     };
     const directors = await Promise.all([startDirector(world, { env }), startDirector(world, { env })]);
     const { livenessProbe, readinessProbe } = containerOf(manifests);

@@ -130,7 +130,7 @@ describe('a canary', () => {
     expect(JSON.stringify(answer)).toContain('GET /health answered 500, 2 times in a row');
     expect(new Set(await ask('canary', 5))).toEqual(new Set(['2']));
     const { traffic = [] } = await live('canary');
-    expect(traffic).toMatchObject([{ percent: 100 }, { tag: 'next' }]);
+    expect(traffic).toMatchObject([{ percent: 100 }, { tag: 'rejected' }]);
   });
 
   test('what answers its users with errors goes back after its first step (N81, D187)', async () => {
@@ -212,7 +212,7 @@ describe('blue and green', () => {
     }
     expect(await answer).toMatchObject({ type: 'failed' });
     const { traffic = [] } = await live('green');
-    expect(traffic).toMatchObject([{ revision: before, percent: 100 }, { tag: 'next' }]);
+    expect(traffic).toMatchObject([{ revision: before, percent: 100 }, { tag: 'rejected' }]);
     expect(new Set(await ask('green', 5))).toEqual(new Set(['2']));
   });
 

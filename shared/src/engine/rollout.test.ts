@@ -20,6 +20,11 @@ const ROLLOUT = {
 interface World {
   /** Percent of the newest; undefined: there is nothing older. */
   share: number | undefined;
+  readonly isRejected?: boolean;
+  /** All come to the newest, and nothing else is known by name. */
+  readonly isAlone?: boolean;
+  /** So many looks find an earlier change under way. */
+  readonly busy?: number;
   /** Fields that differ from what is asked for. */
   differs: string[];
   /** Why the newest is not well, look by look; then it is. */
@@ -27,29 +32,39 @@ interface World {
   readonly keepsOld?: boolean;
   /** Ends the run at that many milliseconds. */
   readonly cancelledAt?: number;
-  /** How reaching a percent goes, where not well. */
+  /** How reaching a percent goes, where not well; -1: how going back does. */
   readonly fails?: Readonly<Record<number, Outcome>>;
 }
 
 async function run(world: World, planned: Change = UPDATE) {
   let now = 0;
-  const shares: (number | 'whole')[] = [];
+  const shares: (number | 'whole' | 'rejected')[] = [];
   const lines: string[] = [];
   const controller = new AbortController();
+  let busy = world.busy ?? 0;
   const troubles = [...(world.troubles ?? [])];
 
   const observation = (): Observation => ({
     owner: 'unmarked',
-    busy: undefined,
+    busy: busy-- > 0 ? 'an earlier change is under way' : undefined,
     gone: false,
     outputs: {},
     change: world.differs.length > 0 ? { action: 'update', fields: world.differs } : { action: 'none' },
-    share: world.share,
+    stand: {
+      percent: world.share ?? 100,
+      hasOld: world.share !== undefined,
+      hasNamedOld: world.share !== undefined && world.isAlone !== true,
+      isRejected: world.isRejected ?? false,
+    },
     update: () => Promise.reject(new Error('not asked here')),
     remove: () => Promise.reject(new Error('not asked here')),
-    look: async () => troubles.shift(),
+    look: async () => {
+      const what = troubles.shift();
+      return what === undefined ? undefined : { what };
+    },
   });
-  const resourceAt = (percent: number): Resource => ({ path: String(percent) }) as Resource;
+  const resourceAt = (percent: number, verdict?: string): Resource =>
+    ({ path: verdict ?? String(percent) }) as Resource;
   const whole = { path: 'whole' } as Resource;
 
   const outcome = await rollOut(
@@ -64,9 +79,9 @@ async function run(world: World, planned: Change = UPDATE) {
       },
       observe: async () => observation(),
       async drive({ path }) {
-        const percent = path === 'whole' ? 100 : Number(path);
-        shares.push(path === 'whole' ? 'whole' : percent);
-        const failed = world.fails?.[percent];
+        const percent = { whole: 100, rejected: 0 }[path] ?? Number(path);
+        shares.push(path === 'whole' || path === 'rejected' ? path : percent);
+        const failed = world.fails?.[path === 'rejected' ? -1 : percent];
         if (failed) return failed;
         world.share = percent;
         world.differs = [];
@@ -128,7 +143,7 @@ test('one bad answer is nothing, several in a row are: all requests go back', as
   expect(one.shares).toEqual([0, 10, 50, 100]);
 
   const three = await run({ share: 100, differs: ['image'], troubles: [undefined, 'bad', 'bad', 'bad'] });
-  expect(three.shares).toEqual([0, 10, 0]);
+  expect(three.shares).toEqual([0, 10, 'rejected']);
   expect(three.outcome).toMatchObject({
     status: 'failed',
     error: {
@@ -145,8 +160,10 @@ test('before any request comes to it, it has to answer well once', async () => {
     differs: ['image'],
     troubles: ['bad', 'bad', 'worse'],
   });
-  expect(shares).toEqual([0, 0]);
-  expect(JSON.stringify(outcome)).not.toContain('0 %');
+  expect(shares).toEqual([0, 'rejected']);
+  expect(outcome).toMatchObject({
+    error: { message: expect.stringContaining('was not well before any request came to it: worse') },
+  });
 });
 
 test('where the old one is kept, all of them are watched as well, and go back at once', async () => {
@@ -154,7 +171,7 @@ test('where the old one is kept, all of them are watched as well, and go back at
   expect(well.seconds).toBe(180);
   const troubles = [undefined, ...Array(14).fill(undefined), ...Array(10).fill('bad')];
   const bad = await run({ share: 100, differs: ['image'], keepsOld: true, troubles });
-  expect(bad.shares).toEqual([0, 10, 50, 100, 0]);
+  expect(bad.shares).toEqual([0, 10, 50, 100, 'rejected']);
   expect(bad.outcome).toMatchObject({ status: 'failed' });
 });
 
@@ -180,9 +197,42 @@ test('a step that cannot be reached is the end, and what serves goes on serving'
 test('that they could not be sent back is said', async () => {
   const refused: Outcome = { status: 'failed', error: new CloudError('denied', 'no permission') };
   const troubles = ['bad', 'bad', 'bad'];
-  const { outcome } = await run({ share: 50, differs: ['traffic'], troubles, fails: { 0: refused } });
+  const { outcome } = await run({ share: 50, differs: ['traffic'], troubles, fails: { [-1]: refused } });
   expect(outcome).toMatchObject({
     status: 'failed',
     error: { message: expect.stringContaining('they could not be sent back to the old one: no permission') },
+  });
+});
+
+test('looks first when an earlier change of it has come to rest: until then nobody knows how it stands', async () => {
+  const { shares } = await run({ share: 50, differs: ['traffic'], busy: 3 });
+  expect(shares).toEqual([50, 100]);
+});
+
+test('who goes on behind a rejection does not take it up; who deploys it again begins at the start', async () => {
+  const behind = await run({ share: 0, differs: ['traffic'], isRejected: true });
+  expect(behind.shares).toEqual([]);
+  expect(behind.outcome).toMatchObject({
+    status: 'failed',
+    error: { message: 'service/web: the new revision was not well; all requests go to the old one' },
+  });
+  const again: Change = { action: 'update', fields: ['traffic'] };
+  const anew = await run({ share: 0, differs: ['traffic'], isRejected: true }, again);
+  expect(anew.shares).toEqual([0, 10, 50, 100]);
+});
+
+test('where nothing older is known any more nothing goes back, and that is said', async () => {
+  const troubles = ['bad', 'bad', 'bad'];
+  const { shares, outcome } = await run({
+    share: 100,
+    differs: [],
+    keepsOld: true,
+    isAlone: true,
+    troubles,
+  });
+  expect(shares).toEqual([100]);
+  expect(outcome).toMatchObject({
+    status: 'failed',
+    error: { message: expect.stringContaining('there is no older one that they could go back to') },
   });
 });

@@ -3,16 +3,16 @@
  *
  *   nothing of them ─ well? ─→ some of them, watched ─→ … ─→ all of them (─ watched, where the old one is kept)
  *          ↑                        │                                          │
- *          └──────── not well ──────┴──────────────────────────────────────────┘  and it failed
+ *          └──────── not well ──────┴──────────────────────────────────────────┘  rejected, and it failed
  *
  * Each step is brought about like any other spec, and where things stand is read from the service itself: who
- * goes on after a crash watches the step anew at which it was.
+ * goes on after a crash watches the step anew at which it was, and does not take up what was rejected.
  */
 import { CloudError } from '../cloud/error.ts';
 import type { Change } from '../model/change.ts';
-import type { Observation, Resource, Stages } from '../resources/kind.ts';
+import type { Observation, Resource, Stages, Stand, Trouble } from '../resources/kind.ts';
 import type { EngineContext } from './engine.ts';
-import type { Outcome } from './reconcile.ts';
+import { budgetMs, longestWaitMs, type Outcome } from './reconcile.ts';
 
 export interface RolloutReach {
   /** As it is called in messages: `service/web`. */
@@ -26,19 +26,22 @@ export interface RolloutReach {
 
 const ALL = 100;
 
+/** `planned` tells whether something new was to come: then what is found was made by whoever began this. */
 export async function rollOut(
   planned: Change,
   reach: RolloutReach,
   context: EngineContext,
 ): Promise<Outcome> {
-  const { stages, whole } = reach;
-  const steps = [0, ...stages.rollout.steps, ALL];
-  const seen = await lookFirst(reach, context);
+  const { stages, whole, id } = reach;
+  const seen = await atRest(reach, context);
   if ('status' in seen) return seen;
-  const first = firstStep(seen.seen, planned, steps, stages);
-  if (first === undefined) return reach.drive(whole);
+  const steps = [0, ...stages.rollout.steps, ALL];
+  const start = startOf(seen.seen, planned, steps, stages);
+  if (start === 'at-once') return reach.drive(whole);
+  if (start === 'rejected')
+    return failure(`${id}: the new revision was not well; all requests go to the old one`, fixFor(id));
   let outcome: Outcome | undefined;
-  for (const percent of steps.slice(first)) {
+  for (const percent of steps.slice(start)) {
     const reached = await reach.drive(stages.at(percent));
     if (reached.status !== 'done') return reached;
     outcome = { ...reached, change: planned };
@@ -49,40 +52,48 @@ export async function rollOut(
   return outcome ?? reach.drive(whole);
 }
 
-async function lookFirst(
-  { whole, observe }: RolloutReach,
-  { signal }: EngineContext,
+/** What is there once no earlier change of it is under way: until then nobody knows how it stands. */
+async function atRest(
+  { id, whole, observe }: RolloutReach,
+  { clock, signal, waiting, patience }: EngineContext,
 ): Promise<{ readonly seen: Observation | undefined } | Outcome> {
+  const started = clock.now();
   try {
-    return { seen: await observe(whole) };
+    for (let tries = 1; ; tries++) {
+      const seen = await observe(whole);
+      if (seen?.busy === undefined || clock.now() - started > budgetMs('busy', patience)) return { seen };
+      waiting(`${id}: ${seen.busy}`);
+      await clock.sleep(longestWaitMs('busy', tries), signal);
+    }
   } catch (error) {
     return signal.aborted ? { status: 'cancelled' } : { status: 'failed', error: CloudError.from(error) };
   }
 }
 
-/** Where in the steps to go on; undefined where nobody's requests come to anything new. */
-function firstStep(
+/** With which of the steps to go on. */
+function startOf(
   seen: Observation | undefined,
   planned: Change,
   steps: readonly number[],
   { rollout, isNew }: Stages,
-): number | undefined {
-  if (seen?.share === undefined || planned.action === 'create' || planned.action === 'replace')
-    return undefined;
-  const differing = seen.change.action === 'update' ? seen.change.fields : [];
-  if (isNew(differing)) return 0;
-  if (seen.share < ALL) return Math.max(0, steps.indexOf(seen.share));
-  // All came over, and whoever was to watch them died.
+): number | 'at-once' | 'rejected' {
+  const stand = seen?.stand;
+  if (!seen || !stand?.hasOld || planned.action === 'create' || planned.action === 'replace')
+    return 'at-once';
+  if (seen.change.action === 'update' && isNew(seen.change.fields)) return 0;
   const isOurs = planned.action === 'update' && isNew(planned.fields);
-  return isOurs && rollout.keepsOld ? steps.length - 1 : undefined;
+  if (stand.isRejected) return isOurs ? 'rejected' : 0;
+  if (stand.percent < ALL) return Math.max(0, steps.indexOf(stand.percent));
+  // All came over, and whoever was to watch them died.
+  return isOurs && rollout.keepsOld ? steps.length - 1 : 'at-once';
 }
 
-/** Why what is new is not well, with so many of the requests; undefined once it was long enough. */
+/** Why what is new is not well, with so many percent of the requests; undefined once it was well for long enough. */
 async function watch(
   percent: number,
   reach: RolloutReach,
   context: EngineContext,
-): Promise<string | undefined> {
+): Promise<Trouble | undefined> {
   const { rollout } = reach.stages;
   if (percent === ALL && !rollout.keepsOld) return undefined;
   const { clock, signal } = context;
@@ -91,9 +102,10 @@ async function watch(
   const until = percent === 0 ? since : since + rollout.holdSeconds * 1_000;
   tell(percent, reach, context);
   for (let failures = 0; !signal.aborted; ) {
-    const trouble = await look(since, reach, context);
+    const trouble = await look({ percent, since }, reach, context);
     failures = trouble === undefined ? 0 : failures + 1;
-    if (trouble !== undefined && failures >= rollout.failures) return times(trouble, failures);
+    if (trouble !== undefined && failures >= rollout.failures)
+      return { ...trouble, what: times(trouble.what, failures) };
     const left = until - clock.now();
     if (failures === 0 && left <= 0) return undefined;
     const pause = rollout.intervalSeconds * 1_000;
@@ -103,38 +115,44 @@ async function watch(
 }
 
 async function look(
-  since: number,
+  { percent, since }: { readonly percent: number; readonly since: number },
   { stages, observe }: RolloutReach,
-  { cloud, signal }: EngineContext,
-): Promise<string | undefined> {
+  { cloud, signal, limit }: EngineContext,
+): Promise<Trouble | undefined> {
   try {
     const seen = await observe(stages.at(ALL));
-    return seen ? await seen.look?.({ cloud, since, signal }) : 'it is gone';
+    return seen ? await seen.look?.({ cloud, percent, since, signal, limit }) : { what: 'it is gone' };
   } catch (error) {
-    return signal.aborted ? undefined : CloudError.from(error).message;
+    return signal.aborted ? undefined : { what: CloudError.from(error).message };
   }
 }
 
 /** All requests come to what was there before; what is new stays, so that one can see what is wrong with it. */
 async function goBack(
-  { percent, trouble }: { readonly percent: number; readonly trouble: string },
-  { id, stages, drive }: RolloutReach,
+  { percent, trouble }: { readonly percent: number; readonly trouble: Trouble },
+  { id, stages, observe, whole, drive }: RolloutReach,
   context: EngineContext,
 ): Promise<Outcome> {
   const when = percent === 0 ? 'before any request came to it' : `with ${percent} % of the requests`;
-  const what = `${id}: the new revision was not well ${when}: ${trouble}`;
+  const how = trouble.fix === undefined ? 'was not well' : 'could not be watched';
+  const what = `${id}: the new revision ${how} ${when}: ${trouble.what}`;
+  const fix = trouble.fix ?? fixFor(id);
+  const stand: Stand | undefined = (await observe(whole).catch(() => undefined))?.stand;
+  if (stand && percent === ALL && !stand.hasNamedOld)
+    return failure(`${what}; there is no older one that they could go back to`, fix);
   context.log?.({ level: 'error', message: `${what}; all of them go back to the old one` });
-  const back = await drive(stages.at(0));
+  const back = await drive(stages.at(0, 'rejected'));
   if (back.status === 'cancelled') return back;
   if (back.status === 'failed')
     return failure(
       `${what}; they could not be sent back to the old one: ${back.error.message}`,
       back.error.fix,
     );
-  return failure(
-    `${what}; all of them go to the old one`,
-    `see conductor logs ${id.replace(/^service\//, '')}; mend it and deploy again`,
-  );
+  return failure(`${what}; all of them go to the old one`, fix);
+}
+
+function fixFor(id: string): string {
+  return `see conductor logs ${id.replace(/^service\//, '')}; mend it and deploy again`;
 }
 
 function failure(message: string, fix: string | undefined): Outcome {

@@ -80,21 +80,43 @@ export interface KindDefinition<Spec extends { readonly name: string }, Live> {
 export interface Gradual<Spec, Live> {
   /** Undefined where all of them come at once. */
   rollout(spec: Spec): RolloutSpec | undefined;
-  /** The spec with which so many percent of them come to what is new. */
-  at(spec: Spec, percent: number): Spec;
+  /** The spec with which so many percent of them come to what is new; `rejected`: none ever will. */
+  at(spec: Spec, percent: number, verdict?: 'rejected'): Spec;
   /** Whether an update of these fields makes something new. */
   isNew(fields: readonly string[]): boolean;
-  /** How many percent come to the newest; undefined where there is nothing that could serve in its place. */
-  share(live: Live): number | undefined;
+  stand(live: Live): Stand;
   /** Why the newest is not well; undefined where nothing tells against it. Rejects only when its signal is aborted. */
-  look(live: Live, rollout: RolloutSpec, context: LookContext): Promise<string | undefined>;
+  look(live: Live, rollout: RolloutSpec, context: LookContext): Promise<Trouble | undefined>;
+}
+
+/** How far what is new has come. */
+export interface Stand {
+  /** How many percent of the requests come to the newest. */
+  readonly percent: number;
+  /** Whether there is something that could serve in its place. */
+  readonly hasOld: boolean;
+  /** Whether what there is beside the newest is known by its name: to that one can go back. */
+  readonly hasNamedOld: boolean;
+  /** It was not well, and gets no request any more. */
+  readonly isRejected: boolean;
 }
 
 export interface LookContext {
   readonly cloud: Cloud;
+  /** How many percent of the requests come to it now. */
+  readonly percent: number;
   /** What its users met from then on counts, milliseconds since 1970. */
   readonly since: number;
   readonly signal: AbortSignal;
+  /** Makes a call take its turn; `api` is whose limit it counts against. */
+  limit<T>(api: string, call: () => Promise<T>): Promise<T>;
+}
+
+export interface Trouble {
+  /** As one says it: `GET /health answered 500`. */
+  readonly what: string;
+  /** It could not even be looked at, and what to do about that. */
+  readonly fix?: string;
 }
 
 /** What was seen of a resource, with its types closed over. */
@@ -105,12 +127,12 @@ export interface Observation {
   readonly outputs: Outputs;
   /** What is left to do, beside the desired spec. */
   readonly change: Change;
-  /** Of a kind whose users come to what is new step by step: see `Gradual.share`. */
-  readonly share?: number | undefined;
+  /** Of a kind whose users come to what is new step by step. */
+  readonly stand?: Stand;
   update(fields: readonly string[]): Promise<Pending>;
   remove(): Promise<Pending>;
   /** See `Gradual.look`. */
-  look?(context: LookContext): Promise<string | undefined>;
+  look?(context: LookContext): Promise<Trouble | undefined>;
 }
 
 /** One resource as the engine sees it: its spec is checked and out of sight. */
@@ -128,8 +150,8 @@ export interface Resource {
 
 export interface Stages {
   readonly rollout: RolloutSpec;
-  /** As it is to be while so many percent come to what is new. */
-  at(percent: number): Resource;
+  /** As it is to be while so many percent come to what is new; see `Gradual.at`. */
+  at(percent: number, verdict?: 'rejected'): Resource;
   isNew(fields: readonly string[]): boolean;
 }
 
@@ -173,7 +195,7 @@ export function defineKind<Spec extends { readonly name: string }, Live>(
         const stages = gradual &&
           rollout && {
             rollout,
-            at: (percent: number) => resourceOf(gradual.at(spec, percent)),
+            at: (percent: number, verdict?: 'rejected') => resourceOf(gradual.at(spec, percent, verdict)),
             isNew: gradual.isNew,
           };
         return {
@@ -194,7 +216,7 @@ export function defineKind<Spec extends { readonly name: string }, Live>(
               update: (fields) => definition.update(path, spec, { cloud, owner, fields, live, prior }),
               remove: () => definition.remove(path, { cloud, live, spec }),
               ...(gradual && rollout
-                ? { share: gradual.share(live), look: (context) => gradual.look(live, rollout, context) }
+                ? { stand: gradual.stand(live), look: (context) => gradual.look(live, rollout, context) }
                 : {}),
             };
           },

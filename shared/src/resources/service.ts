@@ -11,7 +11,17 @@ import { RolloutSpec } from '../model/rollout.ts';
 import { defineKind } from './kind.ts';
 import { labelsOf, labelsOver, ownerOfLabels, withoutSystemLabels } from './mark.ts';
 import { lookAtNewest } from './service/look.ts';
-import { ALL_TO_LATEST, hasPrevious, makesRevision, percentOfLatest, trafficOf } from './service/traffic.ts';
+import {
+  ALL_TO_LATEST,
+  hasPrevious,
+  makesRevision,
+  NEXT,
+  percentOfLatest,
+  REJECTED,
+  standOf,
+  tagOfLatest,
+  trafficOf,
+} from './service/traffic.ts';
 
 const ServiceSpec = z.strictObject({
   name: z.string(),
@@ -35,6 +45,8 @@ const ServiceSpec = z.strictObject({
   rollout: RolloutSpec.optional(),
   /** So many percent of them come to the newest. Said only of the steps in between. */
   traffic: z.number().default(100),
+  /** Under which the newest is reached by itself meanwhile. */
+  tag: z.enum([NEXT, REJECTED]).default(NEXT),
 });
 type ServiceSpec = z.output<typeof ServiceSpec>;
 
@@ -84,6 +96,7 @@ export const service = defineKind({
       traffic: [spec.traffic, percentOfLatest(live)],
       // Blue and green: the old one stays until it is released, or the next is deployed.
       previous: [spec.rollout?.keepsOld || spec.traffic < 100 ? undefined : false, hasPrevious(live)],
+      tag: [spec.traffic < 100 ? spec.tag : undefined, tagOfLatest(live)],
       // What equals its description and yet does not serve is deployed once more.
       ready: [true, live.terminalCondition?.state === 'CONDITION_SUCCEEDED'],
     });
@@ -106,7 +119,8 @@ export const service = defineKind({
     const retry = fields.includes('ready') ? { annotations: { [RETRY_OF]: live.generation ?? '0' } } : {};
     const { data } = await run.projects.locations.services.patch({
       name: path,
-      updateMask: 'description,labels,template,traffic',
+      // A template that is left alone makes no revision, whatever was done to it to try it again.
+      updateMask: `description,labels,traffic${makesRevision(fields) ? ',template' : ''}`,
       requestBody: {
         ...body,
         template: { ...body.template, ...retry },
@@ -135,9 +149,9 @@ export const service = defineKind({
 
   gradual: {
     rollout: ({ rollout }) => rollout,
-    at: (spec, traffic) => ({ ...spec, traffic }),
+    at: (spec, traffic, verdict): ServiceSpec => ({ ...spec, traffic, tag: verdict ?? NEXT }),
     isNew: makesRevision,
-    share: (live) => (live.latestReadyRevision ? percentOfLatest(live) : undefined),
+    stand: standOf,
     look: lookAtNewest,
   },
 

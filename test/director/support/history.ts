@@ -101,7 +101,15 @@ async function deployFor3Years(director: SmallDirector, store: Store, clock: Set
   await done(`nestor:${NESTOR_ID}`, ['nd', 'main'], {
     about: { dialect: 'nestor', composer: 'team', name: 'x', environment: 'dev' },
   });
-  await done('d1', ['bp', 'main'], { about: { blueprintId: 'web', environment: 'dev' } });
+  await done('d1', ['bp', 'main'], {
+    about: {
+      blueprintId: 'web',
+      environment: 'dev',
+      generationJobId: 'job-1',
+      targetCloud: 'aws',
+      format: 'terraform',
+    },
+  });
   for (const scope of ['nd', 'bp']) for (const n of [1, 2, 3]) await done(`${scope}-${n}`, [scope, 'main']);
   const both = {
     document: documentOf('both', {
