@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type DirectorProcess, startDirector } from './support/director.ts';
 import { documentOf, ephemeral } from './support/documents.ts';
-import { openWorld, PROJECT, until, type World } from './support/world.ts';
+import { openWorld, PROJECT, REGION, until, type World } from './support/world.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
@@ -100,6 +100,28 @@ describe('drift', () => {
     ]);
     expect(await world.call('GET', path('drifting-orders'))).toMatchObject({ labels: { team: 'blue' } });
     expect((await look()).report.plan.changes).toEqual([]);
+  });
+
+  test('of what a deployment began and did not end nobody says that others changed it (D183)', async () => {
+    const document = documentOf('halfway', {
+      flow: ephemeral({
+        services: {
+          'halfway-web': {
+            service_account: 'halfway-account',
+            deployment: { image: world.images.crashes, region: REGION },
+          },
+        },
+      }),
+    });
+    await world.send('dataflow-setup', 'halfway-setup', { architecture: { document } });
+    await world.recorder.answerTo('halfway-setup');
+    await world.send('deploy', 'halfway', { architecture: { document } });
+    expect(await world.recorder.answerTo('halfway')).toMatchObject({ type: 'failed' });
+    const sent = (await (await ask('halfway/flow', {})).json()) as { id: string };
+    const answer = await world.recorder.answerTo(sent.id);
+    expect(JSON.stringify(answer)).toContain(
+      'halfway/flow has what a deployment began and did not end: service/halfway-web',
+    );
   });
 
   test('of a stack that there is not nothing is told (D183)', async () => {

@@ -198,7 +198,7 @@ describe('a deployment that is asked for', () => {
       waitingFor: 'an approval',
       approval: { state: 'pending', deployment: 'nestor:gate-v1.main', planHash: expect.any(String) },
     });
-    expect(await door.ask('DELETE (N34)', '/api/v1/deployments/gate-v1')).toMatchObject({
+    expect(await door.ask('DELETE', '/api/v1/deployments/gate-v1')).toMatchObject({
       status: 202,
       body: { status: 'cancelled', phase: 'done', operation: { mode: 'cancel' } },
     });

@@ -327,7 +327,7 @@ function openWorld(sim: Simulation, mostCommands = Number.POSITIVE_INFINITY): Si
     const then = oracles.snapshot(stack, version);
     for (const id of then ? new Set([...then.keys(), ...past.states.keys()]) : []) {
       const [told, was] = [past.states.get(id), then?.get(id)].map((state) =>
-        canonicalJson(state ? { ...state, leaving: undefined } : null),
+        canonicalJson(state ? { ...state, leaving: undefined, unsure: undefined } : null),
       );
       if (told !== was)
         throw new Violation(invariant, `${stack}@${version}: ${id} is told as ${told} and was ${was}`);

@@ -43,7 +43,7 @@ import { type DeploymentJournal, openJournal } from './journal.ts';
 import { digestsOf, withCode } from './modules.ts';
 import type { Speaker } from './outbox.ts';
 import { lineOf } from './report.ts';
-import { pastOf, rollbackInputs } from './rollback.ts';
+import { demandSure, pastOf, rollbackInputs } from './rollback.ts';
 import { isComing, join, joined, letGo, withoutShared } from './sharing.ts';
 
 export interface DeploymentContext {
@@ -182,6 +182,7 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
 
   async function wayBack(applied: ReadonlyMap<UnitId, UnitState>): Promise<Inputs> {
     const { record, stack } = tenure;
+    if (record.toVersion === 'current') demandSure(record.stack, applied);
     const version = record.toVersion === 'current' ? stack.version : (record.toVersion ?? stack.version - 1);
     if (version < 0) throw new Unplannable(`${record.stack} has no version before its first`);
     const past = await pastOf(record.stack, applied, stack.version, version, store);

@@ -172,10 +172,10 @@ function changeOf(
   return { ...(was ? { before: was } : {}), ...(is ? { after: is } : {}) };
 }
 
-/** Without the mark that it is being given up: that is between stacks, and no version's. */
+/** Without the marks that it is being given up, or was not seen whole: these are no version's. */
 function kept<State extends UnitState | undefined>(state: State): State {
   if (!state) return state;
-  const { leaving: _, ...rest } = state;
+  const { leaving: _, unsure: __, ...rest } = state;
   return rest as State;
 }
 

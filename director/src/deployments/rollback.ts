@@ -51,6 +51,16 @@ export async function pastOf(
   return { states, undoes };
 }
 
+/** Throws Unplannable where a deployment that failed has left what nobody knows to be this, or what was asked for. */
+export function demandSure(stack: StackId, current: ReadonlyMap<UnitId, UnitState>): void {
+  const unsure = [...current.values()].filter((state) => state.unsure).map(({ id }) => id);
+  if (unsure.length === 0) return;
+  throw new Unplannable(
+    `${stack} has what a deployment began and did not end: ${unsure.join(', ')}`,
+    'deploy again, or roll back to one of its versions; then look for drift',
+  );
+}
+
 /** Whether that version is kept, and with it all that lead back to it. */
 export function isRestorable(version: number, now: number, kept: ReadonlySet<number>): boolean {
   if (version > 0 && !kept.has(version)) return false;

@@ -41,7 +41,7 @@ export const PlanSummary = z.object({
       action: z.string(),
       fields: z.array(z.string()).optional(),
       because: z.string().optional(),
-      /** It was applied as it is described, and yet it differs: somebody else changed it. */
+      /** It was applied as it is described, and yet it differs, though nobody asked for anything else here. */
       drifted: z.boolean().optional(),
       /** Of a module. Absent as long as what it takes is not known: then no tool can plan it. */
       resources: z.array(ResourceLine).optional(),

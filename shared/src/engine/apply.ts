@@ -231,11 +231,11 @@ function isLetGo(unit: PlannedUnit, outcome: UnitOutcome): boolean {
 
 /** What may be there after a call of which nobody knows how it ended: what was, and of a policy all that was asked for too. */
 function halfDone(asked: UnitState, prior: UnitState | undefined): UnitState {
-  if (!prior) return { ...asked, begun: true };
-  if (asked.kind !== 'grants') return prior;
+  if (!prior) return { ...asked, unsure: true };
+  if (asked.kind !== 'grants') return { ...prior, unsure: true };
   const bindings = [...bindingsOf(prior), ...bindingsOf(asked)];
   const each = new Map(bindings.map((binding) => [bindingKey(binding), binding]));
-  return { ...prior, spec: { ...prior.spec, bindings: [...each.values()] }, effective: false };
+  return { ...prior, spec: { ...prior.spec, bindings: [...each.values()] }, effective: false, unsure: true };
 }
 
 function neededExternals(unit: Unit | undefined, externals: ReadonlySet<UnitId>): UnitId[] {

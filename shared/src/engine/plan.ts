@@ -40,7 +40,7 @@ export interface PlannedUnit {
   readonly refused?: Refusal;
   /** Written, but not yet seen in effect. */
   readonly unverified?: boolean;
-  /** It was applied as it is described, and yet it differs: somebody else changed it. */
+  /** It was applied as it is described, and yet it differs, though nobody asked for anything else here. */
   readonly drifted?: boolean;
   /** Nothing is called for it: it goes with that, which it is on. */
   readonly implied?: UnitId;
@@ -172,7 +172,7 @@ async function planDesired(request: PlanRequest): Promise<PlannedUnit[]> {
 
 /** States of the first release do not tell. */
 function wasApplied(spec: UnitSpec, prior: UnitState | undefined): boolean {
-  return prior?.fingerprint !== undefined && !prior.begun && prior.fingerprint === fingerprint(spec);
+  return prior?.fingerprint !== undefined && !prior.unsure && prior.fingerprint === fingerprint(spec);
 }
 
 function planObsolete({ obsolete, keep, desired, priors, engine }: PlanRequest): PlannedUnit[] {

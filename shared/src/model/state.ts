@@ -44,8 +44,8 @@ export interface UnitState {
    * of the tenure that gave it up; an older one than the stack's is nobody at work.
    */
   readonly leaving?: number;
-  /** It was begun to be made, and nobody has seen it whole. */
-  readonly begun?: boolean;
+  /** A call was made for it, and nobody saw it end well: what is there may be this, or what was asked for. */
+  readonly unsure?: boolean;
   /** Of a unit that is a tool's: what it is made of. */
   readonly resources?: readonly ResourceState[];
   /** When it was changed last, milliseconds since 1970. Absent in states of the first release. */

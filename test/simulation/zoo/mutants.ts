@@ -233,7 +233,7 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
   bug('trail-unconditional', 'a fact is added to the audit trail as it was a moment ago', [
     [AUDIT, "value: row, if: 'absent' };", "value: row, if: 'any' };"],
-    [AUDIT, "value: head, if: found?.version ?? 'absent' }];", "value: head, if: 'any' }];"],
+    [AUDIT, "value, if: found?.version ?? 'absent' }];", "value, if: 'any' }];"],
   ]),
   bug('walk-starts-early', 'a unit is begun when the first of what it needs has ended', [
     [WALK, 'pending[place] = (pending[place] ?? 0) + 1;', 'pending[place] = 1;'],
