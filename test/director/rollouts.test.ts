@@ -172,6 +172,17 @@ describe('a canary', () => {
   });
 });
 
+test('more than the time that it has is refused when it is planned, and nothing is begun (N81)', async () => {
+  const rollout = { strategy: 'canary', steps: [10, 50], hold: '1h', check };
+  const since = world.now();
+  const answer = await deploy('canary', { VERSION: '6', rollout });
+  expect(answer).toMatchObject({ type: 'failed' });
+  expect(JSON.stringify(answer)).toMatch(
+    /The steps of service\/canary are watched for 7200 s, and the deployment may take \d+ s/,
+  );
+  expect(world.changes(since).filter(({ method }) => method === 'UpdateService')).toEqual([]);
+});
+
 describe('rolling', () => {
   const rollout = { strategy: 'rolling', batches: 3, hold: '1s', check };
 

@@ -38,6 +38,7 @@ import { Conflict, type Store, type Stored, StoreFailure, type Write } from '../
 import { tellingWrites } from '../webhooks/deliveries.ts';
 import { type Blueprints, type Described, type Inputs, mistake, Unplannable } from './blueprints.ts';
 import { endingWrites, statesOf } from './conclusion.ts';
+import { demandTime } from './held-time.ts';
 import { existing } from './inputs.ts';
 import { type DeploymentJournal, openJournal } from './journal.ts';
 import { digestsOf, withCode } from './modules.ts';
@@ -207,6 +208,7 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
     const stored = storedPlan(digest, open);
     if (stored) return stored;
     const plan = await makeOne(inputs, priors, open);
+    demandTime(plan, work.command.data.timeout_seconds);
     leaveIfAsked();
     work.signal.throwIfAborted();
     const { record, stack } = tenure;

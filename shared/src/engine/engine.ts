@@ -51,6 +51,8 @@ export interface Planned {
   readonly refused?: Refusal;
   /** About how long it takes. */
   readonly seconds: number;
+  /** How much of that is waited on purpose, where any is: it takes no less. */
+  readonly heldSeconds?: number;
   /** Of a unit that is a tool's: what it would do to the resources within. Part of what is approved. */
   readonly resources?: readonly ResourceChange[];
 }

@@ -13,7 +13,7 @@ import { type KindName, kinds } from '../resources/index.ts';
 import type { Kind, Observation, Resource, Stages } from '../resources/kind.ts';
 import { drive } from './drive.ts';
 import { awaitEffective } from './effective.ts';
-import type { Engine, EngineContext, Work } from './engine.ts';
+import type { Engine, EngineContext, Planned, Work } from './engine.ts';
 import { budgetMs, type Goal, longestWaitMs, type Outcome, refusalOf, waitFor } from './reconcile.ts';
 import { rollOut } from './rollout.ts';
 
@@ -67,7 +67,7 @@ export function engineOf(world: EngineWorld): Engine {
       return {
         change,
         outputs: seen?.outputs ?? {},
-        seconds: secondsOf(change, resource) + watchingSeconds(change, resource),
+        ...timeOf(change, resource),
         ...(resource.holdsData ? { holdsData: true } : {}),
         ...(unverified ? { unverified } : {}),
       };
@@ -173,10 +173,12 @@ function isVerified({ prior, spec }: Work): boolean {
   return prior?.effective === true && JSON.stringify(prior.spec) === JSON.stringify(spec);
 }
 
-function watchingSeconds(change: Change, { stages }: Resource): number {
-  return stages && change.action === 'update' && stages.isNew(change.fields)
-    ? rolloutSeconds(stages.rollout)
-    : 0;
+function timeOf(change: Change, resource: Resource): Pick<Planned, 'seconds' | 'heldSeconds'> {
+  const seconds = secondsOf(change, resource);
+  const { stages } = resource;
+  const isRolledOut = stages && change.action === 'update' && stages.isNew(change.fields);
+  const heldSeconds = isRolledOut ? rolloutSeconds(stages.rollout) : 0;
+  return heldSeconds === 0 ? { seconds } : { seconds: seconds + heldSeconds, heldSeconds };
 }
 
 function secondsOf(change: Change, { takes }: Resource): number {

@@ -29,6 +29,8 @@ export interface PlannedUnit {
   /** Of the same plan; what has to be finished first. */
   readonly after: readonly UnitId[];
   readonly seconds: number;
+  /** How much of that is waited on purpose, where any is. */
+  readonly heldSeconds?: number;
   /** What was there when it was planned. */
   readonly outputs: Outputs;
   /** Left as it is although nobody asks for it any more, or although it was to go. */
