@@ -17,6 +17,7 @@ import { emailOf } from '@service-director/shared/model/grant.ts';
 import { COMMAND_TOPICS, directorTopics } from '@service-director/shared/model/hydrate.ts';
 import type { Express } from 'express';
 import { sources } from './bundles/sources.ts';
+import { notingUses } from './bundles/uses.ts';
 import { pubsubBus } from './commands/bus.ts';
 import { intake } from './commands/intake.ts';
 import { type Listener, listen } from './commands/pull.ts';
@@ -47,6 +48,7 @@ import { createMetrics } from './observability/metrics.ts';
 import { countRequests, metricsDoor, metricsRoutes } from './observability/metrics-routes.ts';
 import { tracedIntake } from './observability/trace.ts';
 import { watchedStore } from './observability/watched-store.ts';
+import { shutDown } from './shutdown.ts';
 import { openState, persistence, START_BACKOFF } from './state.ts';
 import { isGone, thisHolder } from './store/holder.ts';
 import type { DeploymentRecord } from './store/records.ts';
@@ -81,7 +83,8 @@ export async function startDirector(
   const log = await createLog(config);
   const cloud = googleCloud({ project: config.project, endpoint: config.endpoint });
   const persist = persistence(log, onHeldUp);
-  const { store: unwatched, artifacts } = await openState(config, cloud, persist);
+  const { store: unwatched, artifacts: kept } = await openState(config, cloud, persist);
+  const artifacts = kept && notingUses(kept, { store: unwatched, clock });
   const pubsub = new PubSub({ projectId: config.project });
   const bus = pubsubBus(pubsub);
   const topics = directorTopics(config.topicPrefix);
@@ -298,16 +301,22 @@ export async function startDirector(
     metricsDoor: metricsDoor(metrics, log),
     async stop() {
       stopping.abort(new Error('The director stops'));
-      moduleEngines.stop();
-      await listener?.close();
-      await keeping.stop();
-      await spoken.stop();
-      await coordinating.leave();
-      await moduleEngines.end();
-      await webhooks?.stop();
-      await reads.settled();
-      await pubsub.close().catch(() => {});
-      await store.close();
+      await shutDown({
+        leave: coordinating.leave,
+        async endEngines() {
+          moduleEngines.stop();
+          await moduleEngines.end();
+        },
+        others: [() => listener?.close(), keeping.stop, spoken.stop, () => webhooks?.stop()],
+        async settle() {
+          await sending.settled();
+          await reads.settled();
+        },
+        async close() {
+          await pubsub.close().catch(() => {});
+          await store.close();
+        },
+      });
     },
   };
 }

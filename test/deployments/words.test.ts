@@ -2,12 +2,36 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { COMMAND_TOPICS, directorTopics } from '@service-director/shared/model/hydrate.ts';
+import { infrastructureUnits } from '@service-director/shared/engine/infrastructure.ts';
+import { Architecture } from '@service-director/shared/model/architecture.ts';
+import { COMMAND_TOPICS, directorTopics, hydrate } from '@service-director/shared/model/hydrate.ts';
+import { bindingsOf } from '@service-director/shared/model/state.ts';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { startDirector } from '../director/support/director.ts';
 import { freePort, openWorld } from '../director/support/world.ts';
 import { documentsOf, isSetting, read, root } from './support/files.ts';
 import { stages, unpack } from './support/image.ts';
+
+/** Something of everything that a director is given a role for. */
+const EVERYTHING = Architecture.parse({
+  name: 'shop',
+  project_id: 'my-project',
+  region: 'us-central1',
+  dataflows: {
+    front: {
+      services: {
+        web: {
+          service_account: 'web-account',
+          deployment: {
+            image: 'us-docker.pkg.dev/my-project/images/web:1',
+            rollout: { strategy: 'canary', check: { max_error_percent: 1 } },
+          },
+        },
+      },
+      resources: { topics: [{ name: 'orders' }], gcs_buckets: [{ name: 'files' }] },
+    },
+  },
+});
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 120_000 });
 
@@ -101,6 +125,48 @@ describe('docs/running-elsewhere.md', () => {
     expect(heard.split(' ').toSorted()).toEqual([...COMMAND_TOPICS].toSorted());
     const { events, deadLetters } = directorTopics(undefined);
     expect(page).toContain(`for topic in ${events} ${deadLetters}; do`);
+  });
+
+  test('what it has made by hand is what the conductor makes: roles, grants, subscriptions, APIs, the database', () => {
+    const units = infrastructureUnits(hydrate(EVERYTHING), { projectNumber: '1' });
+    const ofKind = (kind: string) => units.filter((unit) => unit.kind === kind);
+    const rolesOf = (on: string): string[] =>
+      ofKind('grants')
+        .filter(({ id }) => id.startsWith(`grants/${on}`))
+        .flatMap(bindingsOf)
+        .flatMap(({ role, member }) => (member.startsWith('serviceAccount:service-director@') ? [role] : []));
+    const commands = page.replaceAll('\\\n', ' ').replaceAll(/ +/g, ' ');
+
+    const [, given = ''] = /^for role in (.*); do$/m.exec(page) ?? [];
+    const roles = given.split(' ').map((role) => `roles/${role}`);
+    expect(roles.toSorted()).toEqual(rolesOf('project/').toSorted());
+    for (const role of roles) expect(page).toContain(`| \`${role}\` |`);
+    const others = [...rolesOf('subscription/'), ...rolesOf('topic/'), ...rolesOf('repository/')];
+    expect(new Set(others).size).toBe(3);
+    for (const role of others)
+      expect(commands).toMatch(
+        new RegExp(`add-iam-policy-binding .*--member=\\$director --role=${role}$`, 'm'),
+      );
+
+    const heard = new Set<string>(COMMAND_TOPICS);
+    for (const { spec } of ofKind('subscription')) {
+      const name = String(spec.topic).split('/').at(-1) ?? '';
+      const topic = heard.has(name) ? '$topic' : name;
+      expect(spec).toMatchObject({ name: `${name}-sub`, ackDeadlineSeconds: 60 });
+      expect(commands).toContain(
+        `subscriptions create ${topic}-sub --topic=${topic} --ack-deadline=60 --expiration-period=never`,
+      );
+    }
+    const [apis] = ofKind('apis');
+    const enabled = /gcloud services enable (.*)/.exec(commands)?.[1]?.split(' ') ?? [];
+    const forBuilds = ['artifactregistry.googleapis.com', 'cloudbuild.googleapis.com'];
+    expect([...enabled, ...forBuilds].toSorted()).toEqual(Object(apis?.spec.services).toSorted());
+    const [database] = ofKind('firestore-database');
+    expect(commands).toContain(
+      `--database=${database?.spec.name} --location=us-central1 --type=firestore-native`,
+    );
+    expect(database?.spec).toMatchObject({ deleteProtection: true });
+    expect(commands).toContain('--delete-protection');
   });
 
   test('the files and settings that it names are there', () => {

@@ -1,6 +1,5 @@
 /** The dialect at `/api/v1`: graphs of resources, as composers send them. */
-import { digestOf, pack } from '@service-director/director/bundles/bundle.ts';
-import { bundleKey } from '@service-director/director/bundles/sources.ts';
+import { bundleKey, digestOf, pack } from '@service-director/director/bundles/bundle.ts';
 import { nestorRoutes } from '@service-director/director/dialects/nestor/routes.ts';
 import { systemClock } from '@service-director/shared/kit/clock.ts';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';

@@ -50,6 +50,18 @@ export function digestOf(bundle: Buffer): string {
   return sha256(bundle);
 }
 
+const BUNDLES = 'bundles/';
+
+/** Where a bundle is kept among the artifacts. */
+export function bundleKey(digest: string): string {
+  return `${BUNDLES}${digest}`;
+}
+
+/** The digest of what is kept there; undefined where that is no bundle. */
+export function digestAt(key: string): string | undefined {
+  return key.startsWith(BUNDLES) ? key.slice(BUNDLES.length) : undefined;
+}
+
 /** Throws BadBundle where so many bytes are too many, or too many for the size of the archive that holds them. */
 export function demandSize(bytes: number, packedBytes = Number.POSITIVE_INFINITY): void {
   if (bytes <= mostBytes(packedBytes)) return;

@@ -9,8 +9,8 @@ import { systemClock } from '@service-director/shared/kit/clock.ts';
 import type { BundleSource } from '@service-director/shared/model/bundle-source.ts';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { archiveOf, memoryArtifacts } from './archives.fixture.ts';
-import { digestOf, pack } from './bundle.ts';
-import { bundleKey, sources } from './sources.ts';
+import { bundleKey, digestOf, pack } from './bundle.ts';
+import { sources } from './sources.ts';
 import { filesOf } from './unpack.ts';
 
 const never = new AbortController().signal;

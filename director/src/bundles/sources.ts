@@ -7,7 +7,7 @@ import { writtenFor } from '@service-director/shared/model/described-code.ts';
 import { AddressRefused, type AddressRules } from '../http/public-address.ts';
 import type { Artifacts } from '../store/artifacts.ts';
 import { BadBundle } from './bad-bundle.ts';
-import { type BundleFile, digestOf, pack } from './bundle.ts';
+import { type BundleFile, bundleKey, digestOf, pack } from './bundle.ts';
 import { badCode, fromGenerator } from './generator.ts';
 import { fromGit } from './git.ts';
 import { fromStorage } from './storage.ts';
@@ -39,11 +39,6 @@ export interface SourcesOptions extends AddressRules {
   readonly gitBinary?: string | undefined;
   /** Of the director; little of it is passed on to git. */
   readonly environment: Readonly<Record<string, string>>;
-}
-
-/** Where a bundle is kept among the artifacts. */
-export function bundleKey(digest: string): string {
-  return `bundles/${digest}`;
 }
 
 export function sources(options: SourcesOptions): Sources {

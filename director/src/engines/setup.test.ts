@@ -181,6 +181,29 @@ describe.skipIf(missing)('a tool that breaks and is mended', () => {
     await expect(engine.plan(work, { ...context, signal })).rejects.toThrow('cancelled by ops');
   });
 
+  test('whoever is told to stop while it is asked again is cancelled, and not refused for what was before', async () => {
+    const engine = await setup.units.terraform();
+    const work = await at.work(MODULE);
+    breakTool();
+    await minutes(3);
+    // Asked, it does not answer.
+    mendTool();
+    tool('[ "$1" = version ] && exec sleep 60');
+    const before = asked();
+    const cancel = new AbortController();
+    const cancelled = engine.plan(work, { ...context, signal: cancel.signal });
+    const stopped = engine.plan(work, context);
+    const both = Promise.allSettled([cancelled, stopped]);
+    await vi.waitFor(() => expect(asked()).toBe(before + 1), PATIENT);
+    cancel.abort(new Error('cancelled by ops'));
+    await expect(cancelled).rejects.toThrow('cancelled by ops');
+    setup.stop();
+    await expect(stopped).rejects.toThrow('The director stops');
+    await both;
+    // Nor for what is known from before, where nobody is asked any more.
+    await expect(engine.plan(work, context)).rejects.toThrow('The director stops');
+  });
+
   test('one that is killed over one module stays open to all others (N143)', async () => {
     const engine = await setup.units.terraform();
     tool('[ "$1" = plan ] && kill -9 $$');

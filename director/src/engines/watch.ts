@@ -105,7 +105,9 @@ export function toolWatch({ name, clock, look, onTurn }: WatchOptions): ToolWatc
         waiting(`${breaker.because}; it is asked again at ${timestamp(breaker.until)}`);
         await clock.sleep(Math.max(0, breaker.until - clock.now()), signal);
       }
-      const still = await pause();
+      const still = await unlessAborted(pause(), signal);
+      // Nobody was asked: what is known is from before.
+      stopping.signal.throwIfAborted();
       if (still) throw new CloudError('precondition', still.because, { fix: 'mend it, then run it again' });
     },
     noteRun(sign) {
@@ -115,10 +117,27 @@ export function toolWatch({ name, clock, look, onTurn }: WatchOptions): ToolWatc
     },
     start: askLater,
     stop() {
-      stopping.abort();
+      stopping.abort(new Error('The director stops'));
       calm();
     },
   };
+}
+
+/** Whoever is told to stop does not wait for the answer, and does not judge by it. */
+async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  let stop = (): void => {};
+  const aborted = new Promise<void>((resolve) => {
+    stop = resolve;
+    signal.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    await Promise.race([answer, aborted]);
+    signal.throwIfAborted();
+    return await answer;
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
 }
 
 function toldOf(breaker: Breaker, looked: Looked | undefined): ToolHealth {

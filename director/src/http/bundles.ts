@@ -1,8 +1,7 @@
 /** Code of modules over HTTP: sent whole, checked, and kept under the digest of its content. */
 import { type RequestHandler, Router, raw } from 'express';
 import { BadBundle } from '../bundles/bad-bundle.ts';
-import { digestOf, pack } from '../bundles/bundle.ts';
-import { bundleKey } from '../bundles/sources.ts';
+import { bundleKey, digestOf, pack } from '../bundles/bundle.ts';
 import { filesOf } from '../bundles/unpack.ts';
 import type { Artifacts } from '../store/artifacts.ts';
 import { whoCalls } from './authenticate.ts';

@@ -46,6 +46,7 @@ export async function removeCommands(awaited: ReadonlySet<string>, round: Round)
   for await (const rows of pagesOf<CommandRecord>(round, byTime, placeOf, READ))
     for (const command of rows) {
       if (command.value.receivedAt >= round.before) return batch.flush();
+      await round.goOn();
       const group = await groupOf(command, round);
       if (await isOver(group, isNamed, round)) await remove(group, batch, () => stays(group), round);
       else stays(group);
@@ -117,14 +118,15 @@ async function firstLines(deployments: readonly string[], most: number, { store 
 }
 
 /** The deployments that a stack still names: looked up once in a round, for what it names later came later. */
-function namedByStacks({ store }: Round): (stack: StackId) => Promise<ReadonlySet<string>> {
+function namedByStacks(round: Round): (stack: StackId) => Promise<ReadonlySet<string>> {
+  const { store } = round;
   const known = new Map<StackId, ReadonlySet<string>>();
   return async (stack) => {
     const before = known.get(stack);
     if (before) return before;
     const versions = await listAll<VersionRecord>(store, { collection: 'versions', prefix: `${stack}/` });
     const named = new Set([
-      ...(await newestOf(stack, store)),
+      ...(await newestOf(stack, round)),
       ...versions.map(({ value }) => value.deployment),
     ]);
     known.set(stack, named);
@@ -133,10 +135,11 @@ function namedByStacks({ store }: Round): (stack: StackId) => Promise<ReadonlySe
 }
 
 /** The newest deployment of a stack, and the newest that succeeded and did not only plan: what the stack is by. */
-async function newestOf(stack: StackId, store: Round['store']): Promise<string[]> {
+async function newestOf(stack: StackId, round: Round): Promise<string[]> {
   const newest: string[] = [];
   for (let after: string | undefined; ; ) {
-    const rows = await store.list<DeploymentRecord>({
+    await round.goOn();
+    const rows = await round.store.list<DeploymentRecord>({
       ...{ collection: 'deployments', where: { field: 'stack', is: stack } },
       ...{ by: 'time', order: 'descending', limit: READ },
       ...(after === undefined ? {} : { after }),

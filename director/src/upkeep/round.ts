@@ -3,11 +3,13 @@ import type { Query, Store, Stored, Write } from '../store/store.ts';
 
 export interface Round {
   readonly store: Store;
+  /** RFC 3339, for the whole of the round. */
+  readonly now: string;
   /** What ended before it may go. RFC 3339. */
   readonly before: string;
   /** At most MOST_AT_ONCE of them, unless they belong together; rests afterwards. False where one is not as it was: then none is gone. */
   remove(writes: readonly Write[]): Promise<boolean>;
-  /** Between two pages: whoever is at it says so. Rejects once the director stops. */
+  /** Between two pages, and before anything that takes several reads: whoever is at it says so. Rejects once the director stops. */
   goOn(): Promise<void>;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Takes away what ended long ago, so that a state does not grow for ever.
  *
- *     turn → say what may be forgotten → deliveries → reads → builds → commands → end of the turn
+ *     turn → say what may be forgotten → deliveries → reads → builds → bundles → commands → keys of webhooks → end of the turn
  *
  * Each commit leaves a state in which nothing names what is gone: so a director may be killed between any two, and the
  * next round goes on. It is in no hurry: a hundred documents at a time, and a rest after each.
@@ -9,12 +9,14 @@
 import { type Clock, type Random, timestamp } from '@service-director/shared/kit/clock.ts';
 import type { Store, Write } from '../store/store.ts';
 import { removeBuilds } from './builds.ts';
+import { removeBundles } from './bundles.ts';
 import { removeCommands } from './commands.ts';
 import { removeDeliveries } from './deliveries.ts';
 import { forgettingWrite } from './forgotten.ts';
 import { removeReads } from './reads.ts';
 import type { Round } from './round.ts';
 import { Lost, type Turn, type TurnOptions, takeTurn } from './turn.ts';
+import { removeWebhookKeys } from './webhook-keys.ts';
 
 export interface UpkeepOptions extends TurnOptions {
   readonly store: Store;
@@ -60,7 +62,9 @@ export function upkeep(options: UpkeepOptions): Upkeep {
       const awaited = await removeDeliveries(during);
       await removeReads(during);
       await removeBuilds(during);
+      await removeBundles(during);
       await removeCommands(awaited, during);
+      await removeWebhookKeys(during);
       how = 'whole';
     } catch (error) {
       if (!leaving.signal.aborted && !(error instanceof Lost)) throw error;
@@ -73,9 +77,11 @@ export function upkeep(options: UpkeepOptions): Upkeep {
   }
 
   function roundIn(turn: Turn, onGone: (documents: number) => void): Round {
+    const now = clock.now();
     return {
       store,
-      before: timestamp(clock.now() - keptMs),
+      now: timestamp(now),
+      before: timestamp(now - keptMs),
       async goOn() {
         leaving.signal.throwIfAborted();
         await turn.beat();

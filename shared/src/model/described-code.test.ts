@@ -17,6 +17,8 @@ test.each([
   { module: { source: 'git::ssh://git@example.com/net.git' } },
   { module: { source: 'http://127.0.0.1:8080/net.zip' }, outputs: [{ name: 'key', sensitive: true }] },
   { module: { source: 's3::https://s3-eu-west-1.amazonaws.com/bucket/net.zip' } },
+  { module: { source: 'git::https://example.com/signatures/token@v1.git?ref=token-2&depth=1' } },
+  { configuration: { module: { net: { source: 'git::ssh://git@example.com/net.git' } } } },
   { configuration: { resource: { terraform_data: { a: {} } }, output: { a: { value: 1 } } } },
 ])('%j is taken', (source) => expect(BundleSource.parse(source)).toEqual(source));
 
@@ -53,13 +55,23 @@ describe('what is no module that can be fetched', () => {
   test('a password, which is not repeated', () => {
     for (const source of [
       'git::https://me:hunter2@example.com/a.git',
+      'git::https://hunter2@example.com/a.git',
+      'https://hunter2@example.com/a.zip',
+      'git::HTTP://hunter2@example.com/a.git',
+      'git::ssh://me:hunter2@example.com/a.git',
       'git::ssh://git@example.com/a.git?sshkey=hunter2',
       's3::https://x/y.zip?aws_access_key_secret=hunter2',
-    ]) {
-      const said = JSON.stringify(BundleSource.safeParse(call(source)).error);
-      expect(said).toContain('password');
-      expect(said).not.toContain('hunter2');
-    }
+      'https://example.com/a.zip?access_token=hunter2',
+      'https://example.com/a.zip?ref=v1&private_token=hunter2',
+      'https://example.com/a.zip?%74oken=hunter2',
+      'https://example.com/a.zip?X-Amz-Date=1&X-Amz-Signature=hunter2',
+      'https://example.com/a.zip?sv=1&sig=hunter2',
+    ])
+      for (const written of [call(source), { configuration: { module: [{ net: [{ source }] }] } }]) {
+        const said = JSON.stringify(BundleSource.safeParse(written).error);
+        expect(said, source).toContain('has no password in it');
+        expect(said).not.toContain('hunter2');
+      }
   });
 });
 
@@ -77,6 +89,7 @@ test.each([
   { configuration: 'resource "x" "y" {}' },
   { configuration: { module: { net: { source: '../net' } } } },
   { configuration: { module: [{ net: [{ source: './net' }] }] } },
+  { configuration: { module: { net: { source: 'git::--upload-pack=id' } } } },
   { configuration: { locals: { a: 'x'.repeat(300_000) } } },
   { configuration: { locals: JSON.parse(`${'['.repeat(60)}${']'.repeat(60)}`) } },
 ])('%# is refused', (source) => expect(BundleSource.safeParse(source).success).toBe(false));

@@ -84,16 +84,16 @@ function nameOf(output: DescribedOutput): string {
 
 /** How the tool is told to fetch it, then where from. It becomes part of a command line of git or hg. */
 const ADDRESS = /^((git|hg|https?|s3|gcs)::)?(?!\w+::)[A-Za-z0-9][\w.~:/@+%=&?,-]{0,999}$/;
-const PASSWORD = /\/\/[^/?]*:[^/?]*@|[?&](sshkey|aws_access_key_secret|aws_access_token|token)=/i;
+/** Over HTTP whoever is named is a password, or goes with one; over SSH it is `git`, as a rule. */
+const WITH_PASSWORD = /https?:\/\/[^/?#]*@|\/\/[^/?#]*:[^/?#]*@/i;
+/** Of a query: what opens the address to whoever has it. `sig` is Azure's. */
+const SECRET_NAME = /token|secret|signature|password|sshkey|^sig$/i;
 
 const ModuleAddress = z
   .string()
-  .refine((text) => ADDRESS.test(text) && !isLocal(text), {
-    error: (issue) =>
-      `${withoutPassword(quote(issue.input))} is no module that can be fetched; write it like network/google, git::https://host/path.git?ref=v1 or https://host/path.zip`,
-  })
-  .refine((text) => !PASSWORD.test(text), {
-    error: 'an address of a module has no password in it: give it to the environment of the director',
+  .superRefine((text, context) => {
+    const message = wrongWithAddress(text);
+    if (message !== undefined) context.addIssue({ code: 'custom', message });
   })
   .meta({
     description: 'Where the module is, as Terraform takes it',
@@ -106,6 +106,28 @@ const Version = z
     error: (issue) => `${quote(issue.input)} is no version; write it like ~> 3.1`,
   })
   .meta({ description: 'Which versions of a registry will do', examples: ['~> 3.1'] });
+
+/** Undefined for what can be fetched; the message repeats no password. */
+function wrongWithAddress(text: string): string | undefined {
+  if (hasPassword(text))
+    return 'an address of a module has no password in it: give it to the environment of the director';
+  if (ADDRESS.test(text) && !isLocal(text)) return undefined;
+  return `${withoutPassword(quote(text))} is no module that can be fetched; write it like network/google, git::https://host/path.git?ref=v1 or https://host/path.zip`;
+}
+
+function hasPassword(address: string): boolean {
+  if (WITH_PASSWORD.test(address)) return true;
+  return [...address.matchAll(/[?&]([^=&?#]*)/g)].some(([, name = '']) => SECRET_NAME.test(decoded(name)));
+}
+
+/** As whoever fetches it reads it: a name may hide behind `%74`. */
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}
 
 /** A folder or a file of the machine, or a way up: of what is written no folder lies beside it. */
 function isLocal(text: string): boolean {
@@ -135,13 +157,15 @@ function wrongWith(configuration: Readonly<Record<string, unknown>>): string[] {
     return [`a configuration has at most ${MOST_CHARACTERS} characters; bring longer code as a bundle`];
   if (isDeeper(text, MOST_DEPTH)) return [`a configuration is nested at most ${MOST_DEPTH} deep`];
   return entriesOf(configuration.module).flatMap(([name, call]) =>
-    entriesOf(call).flatMap(([key, source]) =>
-      key === 'source' && typeof source === 'string' && isLocal(source)
-        ? [
-            `the module ${quote(name)} is a folder, and none lies beside what is written; bring both as a bundle`,
-          ]
-        : [],
-    ),
+    entriesOf(call).flatMap(([key, source]) => {
+      if (key !== 'source' || typeof source !== 'string') return [];
+      if (isLocal(source))
+        return [
+          `the module ${quote(name)} is a folder, and none lies beside what is written; bring both as a bundle`,
+        ];
+      const wrong = wrongWithAddress(source);
+      return wrong === undefined ? [] : [`the module ${quote(name)}: ${wrong}`];
+    }),
   );
 }
 

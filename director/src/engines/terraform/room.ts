@@ -15,12 +15,13 @@ import { CloudError } from '@service-director/shared/cloud/error.ts';
 import { sha256 } from '@service-director/shared/kit/hash.ts';
 import { z } from 'zod';
 import { BadBundle } from '../../bundles/bad-bundle.ts';
+import { bundleKey } from '../../bundles/bundle.ts';
 import { unpack } from '../../bundles/unpack.ts';
 import type { Artifacts } from '../../store/artifacts.ts';
 import { type Backends, demandNowhereElse, type Placed, placedBackend } from './backends.ts';
 import { type Configuration, readConfiguration } from './configuration.ts';
 import { demandNoCommands, demandNoPrograms } from './policy.ts';
-import { bundleKey, hasUnknown, type Keys, type ModuleSpec } from './spec.ts';
+import { hasUnknown, type Keys, type ModuleSpec } from './spec.ts';
 import { type KeptState, readStateFile } from './state-json.ts';
 
 export const places = (dir: string) => ({

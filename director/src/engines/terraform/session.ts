@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 import type { EngineContext } from '@service-director/shared/engine/engine.ts';
 import type { Clock } from '@service-director/shared/kit/clock.ts';
 import { type Limiter, limiter } from '@service-director/shared/kit/limiter.ts';
+import type { UnitState } from '@service-director/shared/model/state.ts';
 import type { Owner } from '@service-director/shared/model/unit.ts';
 import type { Artifacts } from '../../store/artifacts.ts';
 import { adoptTool, endStrays, type Mask, mask } from '../tool.ts';
@@ -77,7 +78,12 @@ export interface Furnished {
 }
 
 export type Within = <T>(
-  unit: { readonly owner: Owner; readonly spec: ModuleSpec },
+  unit: {
+    readonly owner: Owner;
+    readonly spec: ModuleSpec;
+    /** Of it: what the stack knows. */
+    readonly prior: UnitState | undefined;
+  },
   context: EngineContext,
   job: (session: Session) => Promise<T>,
 ) => Promise<T>;
@@ -88,7 +94,7 @@ export function sessions(options: TerraformOptions): Within {
   const fetched = holding(options.clock);
   options.atEnd?.(fetched.release);
 
-  return async ({ owner, spec: asked }, context, job) => {
+  return async ({ owner, spec: asked, prior }, context, job) => {
     const keys = keysOf(owner, asked.name);
     await mkdir(options.workRoot, { recursive: true, mode: 0o700 });
     const dir = join(await realpath(options.workRoot), roomName(owner, asked.name));
@@ -101,8 +107,11 @@ export function sessions(options: TerraformOptions): Within {
       // A mask of its own: not everything that stood there is a secret to what comes after.
       await salvage({ dir, claim, keys, options, context, hidden: maskFor(options.environment) });
       isSafe = true;
-      const { artifacts, allowLocalExec, backends, workspacePrefix = '' } = options;
-      const spec = await placedInWorkspace(asked, keys, workspacePrefix, artifacts);
+      const { artifacts, allowLocalExec, backends, workspacePrefix: prefix = '' } = options;
+      const spec = await placedInWorkspace(asked, keys, {
+        ...{ prefix, artifacts },
+        wasBegun: prior !== undefined,
+      });
       const session: Session = {
         spec,
         keys,

@@ -66,10 +66,6 @@ export function keysOf({ scope, dataflow }: Owner, name: string): Keys {
   };
 }
 
-export function bundleKey(digest: string): string {
-  return `bundles/${digest}`;
-}
-
 /** Legal names stay as they are; no name leads elsewhere. */
 function keyPart(name: string): string {
   return encodeURIComponent(name).replace(/^\.+$/, (dots) => dots.replaceAll('.', '%2E'));

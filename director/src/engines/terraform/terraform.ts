@@ -54,7 +54,8 @@ export function terraform(options: TerraformOptions): Engine & { health(): Promi
     async plan(work, context) {
       const spec = moduleSpec(work.spec);
       if (hasUnknown(spec.variables)) return planPartly(work, spec, options);
-      return within({ owner: work.unit.owner, spec }, context, (session) => planModule(session, options));
+      const { prior, unit } = work;
+      return within({ owner: unit.owner, spec, prior }, context, (session) => planModule(session, options));
     },
 
     apply: (work, planned, context) =>
@@ -62,8 +63,10 @@ export function terraform(options: TerraformOptions): Engine & { health(): Promi
         const spec = moduleSpec(work.spec);
         if (hasUnknown(spec.variables))
           throw new CloudError('precondition', `${work.unit.id} takes an output that is not there`);
-        const { owner } = work.unit;
-        return within({ owner, spec }, guarded, (session) => applyModule(session, planned, options));
+        const { prior, unit } = work;
+        return within({ owner: unit.owner, spec, prior }, guarded, (session) =>
+          applyModule(session, planned, options),
+        );
       }),
 
     destroy: (state, context) =>
@@ -260,7 +263,7 @@ async function destroyModule(
   const { artifacts } = options;
   const spec = moduleSpec(state.spec);
   const done: Outcome = { status: 'done', change: { action: 'delete' }, outputs: {} };
-  return within({ owner: state.owner, spec }, context, async (session) => {
+  return within({ owner: state.owner, spec, prior: state }, context, async (session) => {
     const { keys } = session;
     const made = await session.furnish(undefined);
     const { room } = made;

@@ -19,6 +19,7 @@ import { systemClock } from '@service-director/shared/kit/clock.ts';
 import type { Change } from '@service-director/shared/model/change.ts';
 import { stateOf, type UnitState } from '@service-director/shared/model/state.ts';
 import { type Unit, unitId } from '@service-director/shared/model/unit.ts';
+import { bundleKey } from '../../bundles/bundle.ts';
 import type { Artifacts } from '../../store/artifacts.ts';
 import { type Health, type TerraformOptions, terraform } from './terraform.ts';
 
@@ -130,7 +131,7 @@ export function bench(more: Partial<TerraformOptions> = {}, dir = newDir()): Ben
     async work(files, { name = 'net', ...spec } = {}) {
       const bundle = bundleOf(files);
       const digest = createHash('sha256').update(bundle).digest('hex');
-      await options.artifacts.write(`bundles/${digest}`, bundle);
+      await options.artifacts.write(bundleKey(digest), bundle);
       return workOf(digest, { name: String(name), ...spec });
     },
     plan: (work, overrides) => engine.plan(work, contextOf(overrides)),

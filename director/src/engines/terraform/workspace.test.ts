@@ -1,8 +1,9 @@
 /** What is put before the names of workspaces, on the real tool: set for all, and kept by each module that was applied with it. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { stateOf, type UnitState } from '@service-director/shared/model/state.ts';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { type Bench, bench, missing, newDir } from './testing.ts';
+import { artifactsIn, type Bench, bench, missing, newDir } from './testing.ts';
 
 if (missing) process.stderr.write(`${missing}\n`);
 vi.setConfig({ testTimeout: 60_000 });
@@ -16,6 +17,9 @@ const MODULE = {
     output "id" { value = terraform_data.a.id }
     output "space" { value = terraform.workspace }`,
 };
+
+/** Where all of the module is kept. */
+const KEPT = 'terraform/shop/front/net';
 
 let dir: string;
 let at: Bench;
@@ -73,6 +77,33 @@ describe.skipIf(missing)('a prefix of workspaces', () => {
     const work = await at.work(MODULE, { name: 'kept', workspace: 'blue' });
     expect(await director(undefined, states).up(work)).toMatchObject({ outputs: { space: 'blue' } });
     expect(await director('nestor-', states).plan(work)).toMatchObject({ change: { action: 'none' } });
+  });
+
+  test('leaves alone what was begun before in a backend elsewhere, of which nothing is kept here (N112)', async () => {
+    const files = (fails: boolean): Record<string, string> => ({
+      'main.tf': `
+        resource "terraform_data" "a" {}
+        resource "terraform_data" "b" {
+          lifecycle {
+            precondition {
+              condition     = terraform_data.a.id ${fails ? '==' : '!='} ""
+              error_message = "not yet"
+            }
+          }
+        }`,
+    });
+    const states = join(dir, 'states');
+    const first = director(undefined, states);
+    const work = await first.work(files(true), { workspace: 'blue' });
+    expect(await first.up(work)).toMatchObject({ status: 'failed' });
+    // As a director that knew of no prefixes left a module that declares its backend.
+    for (const key of ['backend', 'workspace']) await at.options.artifacts.remove(`${KEPT}/${key}`);
+    expect(artifactsIn(join(dir, 'artifacts')).keys()).not.toContain(`${KEPT}/outputs`);
+    const later = director('nestor-', states);
+    const prior: UnitState = { ...stateOf({ ...work.unit, spec: work.spec }, {}), unsure: true };
+    const again = { ...(await later.work(files(false), { workspace: 'blue' })), prior };
+    expect(await later.up(again)).toMatchObject({ status: 'done' });
+    expect(readdirSync(join(states, KEPT, 'workspaces'))).toEqual(['blue']);
   });
 
   test('that changes between a plan and its apply: what is applied is planned anew', async () => {

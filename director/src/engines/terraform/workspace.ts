@@ -11,17 +11,24 @@ import type { Keys, ModuleSpec } from './spec.ts';
 
 const Note = z.object({ prefix: z.string() });
 
-/** The module with the workspace that it really has; `prefix` is what is set now. */
+export interface Placing {
+  /** What is set now. */
+  readonly prefix: string;
+  /** Whether the stack knows of it: as applied, or as begun. One with a backend of its own may have left nothing with us. */
+  readonly wasBegun: boolean;
+  readonly artifacts: Artifacts;
+}
+
+/** The module with the workspace that it really has. */
 export async function placedInWorkspace(
   spec: ModuleSpec,
   keys: Keys,
-  prefix: string,
-  artifacts: Artifacts,
+  { prefix, wasBegun, artifacts }: Placing,
 ): Promise<ModuleSpec> {
   if (spec.workspace === undefined) return spec;
   const noted = await artifacts.read(keys.workspace);
   const own = noted ? Note.parse(JSON.parse(noted.toString('utf8'))).prefix : undefined;
-  const before = own ?? ((await isThere(keys, artifacts)) ? '' : prefix);
+  const before = own ?? (wasBegun || (await isKept(keys, artifacts)) ? '' : prefix);
   return before === '' ? spec : { ...spec, workspace: `${before}${spec.workspace}` };
 }
 
@@ -38,7 +45,8 @@ export async function noteWorkspace(
   await artifacts.write(keys.workspace, Buffer.from(JSON.stringify({ prefix })));
 }
 
-async function isThere({ state, outputs, backend }: Keys, artifacts: Artifacts): Promise<boolean> {
-  for (const key of [state, outputs, backend]) if ((await artifacts.read(key)) !== undefined) return true;
+async function isKept({ state, outputs, backend, begun }: Keys, artifacts: Artifacts): Promise<boolean> {
+  for (const key of [state, outputs, backend, begun])
+    if ((await artifacts.read(key)) !== undefined) return true;
   return false;
 }
