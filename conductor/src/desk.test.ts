@@ -239,6 +239,40 @@ test('a journal that is followed is one stream, which goes on behind what was he
   expect(notes).toEqual([expect.stringMatching(/does not answer.*; it is asked again$/)]);
 });
 
+const DAMAGED: readonly string[] = [
+  'id: 2\nevent: status\ndata: {"at": \n\n',
+  'id: 2-end\nevent: end\ndata: <html>\n\n',
+  'id: 2-end\nevent: end\ndata: {"id":"d1"}\n\n',
+];
+
+test.each(DAMAGED)('what cannot be read is asked for again, behind what was heard: %j', async (damaged) => {
+  const asked: (string | undefined)[] = [];
+  const desk = await deskOf((request, response) => {
+    const after = request.headers['last-event-id'];
+    asked.push(after === undefined ? undefined : String(after));
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    const isFirst = asked.length === 1;
+    response.end(isFirst ? lineText(1) + damaged : lineText(2) + eventText(2, 'end', REPORT));
+  });
+  const heard: unknown[] = [];
+  expect(await desk.follow('d1', ({ sequence }) => heard.push(sequence))).toMatchObject({ id: 'd1' });
+  expect([heard, asked]).toEqual([
+    [1, 2],
+    [undefined, '1'],
+  ]);
+  expect(notes).toEqual([expect.stringMatching(/what it tells cannot be read; it is asked again$/)]);
+});
+
+test('what can never be read is given up in words, as one that does not answer', async () => {
+  const desk = await deskOf((_, response) =>
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).end(DAMAGED[1]),
+  );
+  await expect(desk.follow('d1', () => {})).rejects.toMatchObject({
+    exitCode: EXIT.unreachable,
+    message: expect.stringContaining('what it tells cannot be read'),
+  });
+});
+
 test('a stream that is refused is no stream: the director’s own word is the failure', async () => {
   const desk = await deskOf((_, response) =>
     response

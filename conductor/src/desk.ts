@@ -148,7 +148,7 @@ export async function openDesk(context: RunContext | BareContext): Promise<Desk>
             deployment,
             heard,
             (line, eventId) => {
-              heard = eventId;
+              heard = eventId ?? heard;
               onLine(line);
             },
             context,

@@ -1,9 +1,17 @@
 /** The dialect at `/api/v1` as it is watched, asked for without a version, and used by the client that we publish. */
 import { nestorRoutes } from '@service-director/director/dialects/nestor/routes.ts';
+import { listeningTo, STREAMING } from '@service-director/director/http/listening.ts';
+import {
+  type CommandRecord,
+  type DeploymentRecord,
+  type JournalEntry,
+  keys,
+} from '@service-director/director/store/records.ts';
 import { clientOf, DeploymentRefused, type StatusChange } from '@service-director/shared/contract/client.ts';
 import { GraphRefusal, Watched } from '@service-director/shared/contract/rest/nestor-answers.ts';
 import { systemClock } from '@service-director/shared/kit/clock.ts';
 import { serverSentEvents } from '@service-director/shared/kit/server-sent-events.ts';
+import { unitId } from '@service-director/shared/model/unit.ts';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { demandDocumented } from './support/contract.ts';
 import { type Door, type Ground, openDoor, openGround } from './support/dialects.ts';
@@ -22,19 +30,38 @@ let door: Door;
 
 beforeAll(async () => {
   ground = await openGround({ engine: () => paper, sources: () => codeKeptAs(DIGEST) });
-  door = await openDoor(
-    ground.log,
-    nestorRoutes({
-      ...{ ...ground, clock: systemClock, project: PROJECT, region: REGION, timeoutSeconds: 600 },
-      engines: { terraform: { health: async () => ({ status: 'healthy' }), capabilities: ['plan'] } },
-      readiness: () => ({ ready: true, problems: {} }),
-    }),
-  );
+  door = await openDoor(ground.log, routesOn(ground));
 });
 afterAll(async () => {
   await door.close();
   await ground.stop();
 });
+
+function routesOn(there: Ground): ReturnType<typeof nestorRoutes> {
+  return nestorRoutes({
+    ...{ ...there, clock: systemClock, project: PROJECT, region: REGION, timeoutSeconds: 600 },
+    engines: { terraform: { health: async () => ({ status: 'healthy' }), capabilities: ['plan'] } },
+    readiness: () => ({ ready: true, problems: {} }),
+  });
+}
+
+/** How many lines of a journal are read at once, from now on. */
+function watchJournal(deployment: string): { readonly pages: number[]; leave(): void } {
+  const { store } = ground;
+  const { list } = store;
+  const pages: number[] = [];
+  store.list = async <T>(query: Parameters<typeof list>[0]) => {
+    const rows = await list<T>(query);
+    if (query.collection === 'journal' && query.prefix === `${deployment}/`) pages.push(rows.length);
+    return rows;
+  };
+  return {
+    pages,
+    leave() {
+      store.list = list;
+    },
+  };
+}
 
 const resource = (name: string, ...dependsOn: string[]) => ({
   name,
@@ -145,6 +172,74 @@ describe('a watch', () => {
     expect(heard.at(-1)?.data).toEqual({ type: 'end', ...status });
     expect(await all(await open('sour-v1'))).toEqual(heard);
     paper.fail('sour', undefined);
+    // Behind what explains it, too.
+    for (const [place, { id = '' }] of heard.slice(0, -1).entries())
+      expect(await all(await open('sour-v1', { ...EVENTS, 'last-event-id': id }))).toEqual(
+        heard.slice(place + 1),
+      );
+  });
+
+  test('what explains a failure is found among all lines that were received, page by page (NX3)', async () => {
+    await door.ask('POST', '/api/v1/deployments', wish('many-v1', resource('one'), resource('two')));
+    const { deployment } = await seenAs(door, '/api/v1/deployments/many-v1', 'ready');
+    const [found, command] = await Promise.all([
+      ground.store.get<DeploymentRecord>(keys.deployment(deployment)),
+      ground.store.get<CommandRecord>(keys.command('nestor:many-v1')),
+    ]);
+    if (!found || !command) throw new Error('It is not there');
+    // One whose planning failed: what the tool complained of first is far from its end.
+    const { plan: _, ...unplanned } = found.value;
+    const record: DeploymentRecord = { ...unplanned, id: 'long', status: 'failed', error: 'it cannot be' };
+    const said = (place: number): JournalEntry => ({
+      ...{ at: record.createdAt, type: 'log', message: `line ${place}` },
+      level: place === 300 || place === 700 ? 'error' : 'info',
+      unit: unitId('module', place === 300 ? 'two' : 'one'),
+    });
+    const long = { ...command.value, id: 'nestor:long-v1', deployments: ['long'] };
+    await ground.store.commit([
+      { type: 'put', key: keys.deployment('long'), value: record, if: 'absent' },
+      { type: 'put', key: keys.command(long.id), value: long, if: 'absent' },
+      ...Array.from({ length: 1_000 }, (_, place) => ({
+        ...{ type: 'put' as const, key: keys.journal('long', place + 1), if: 'absent' as const },
+        value: said(place + 1),
+      })),
+    ]);
+    const { body: status } = await door.ask('GET', '/api/v1/deployments/long-v1/status');
+    expect(status.error).toMatchObject({ resource: 'two', reason: 'it cannot be' });
+    const journal = watchJournal('long');
+    for (const after of ['0', '299', '300', '650', '999']) {
+      const [end] = (await all(await open('long-v1', { ...EVENTS, 'last-event-id': after }))).slice(-1);
+      expect(end?.data).toEqual({ type: 'end', ...status });
+    }
+    journal.leave();
+    expect(Math.max(...journal.pages)).toBe(200);
+  });
+
+  test('whoever only asks, is not let in, or has heard it all costs nothing (NX3)', async () => {
+    const release = paper.hold('full');
+    await door.ask('POST', '/api/v1/deployments', wish('full-v1', resource('full')));
+    await door.ask('POST', '/api/v1/deployments', wish('free-v1', resource('one')));
+    const heard = await all(await open('free-v1', EVENTS));
+    const stopping = new AbortController();
+    const streaming = { ...STREAMING, mostEach: 1 };
+    const few = { store: ground.store, clock: systemClock, streaming, stopping: stopping.signal };
+    const narrow = await openDoor(ground.log, routesOn({ ...ground, listening: listeningTo(few) }));
+    const listener = await fetch(`${narrow.url}/api/v1/deployments/full-v1/watch`, { headers: EVENTS });
+    const { deployment } = (await door.ask('GET', '/api/v1/deployments/free-v1')).body;
+    const journal = watchJournal(deployment);
+    const path = `${narrow.url}/api/v1/deployments/free-v1/watch`;
+    const head = await fetch(path, { method: 'HEAD', headers: EVENTS });
+    const over = await fetch(path, {
+      headers: { ...EVENTS, 'last-event-id': heard.at(-1)?.id ?? '' },
+    });
+    const refused = await fetch(path, { headers: EVENTS });
+    journal.leave();
+    expect([head.status, over.status, refused.status]).toEqual([200, 204, 429]);
+    expect(journal.pages).toEqual([]);
+    stopping.abort(new Error('enough'));
+    await listener.text();
+    release();
+    await narrow.close();
   });
 
   test('as lines of JSON the same, and in no other form (NX3)', async () => {

@@ -432,10 +432,15 @@ describe('DELETE (N34)', () => {
     release();
     expect(body.resources[1].status).toBe('skipped');
     expect(paper.done.join()).not.toContain('never');
-    expect(await door.ask('DELETE', '/api/v1/deployments/stop-v1?mode=cancel')).toMatchObject(
+    expect(await door.ask('DELETE', '/api/v1/deployments/stop-v1?mode=cancel')).toMatchObject({
+      status: 202,
+      body: { ...body, operation: { mode: 'cancel' } },
+    });
+    expect((await get('stop-v1')).body).toEqual(body);
+    await deployed('done-v1', [module('done')]);
+    expect(await door.ask('DELETE', '/api/v1/deployments/done-v1?mode=cancel')).toMatchObject(
       refusal(409, 'NOT_POSSIBLE_NOW', /has ended/),
     );
-    expect((await get('stop-v1')).body).toEqual(body);
   });
 
   test('takes the newest back to the version before; asked again it is the same way back', async () => {

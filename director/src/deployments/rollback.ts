@@ -17,7 +17,10 @@ export interface Past {
   readonly undoes: readonly string[];
 }
 
-/** Of a stack that has `current` at version `now`. Throws Unplannable for a version that is not kept, or is yet to come. */
+/**
+ * Of a stack that has `current` at version `now`. Throws Unplannable for a version that is not kept, or is yet to come;
+ * which stack it is, whoever tells it says.
+ */
 export async function pastOf(
   stack: StackId,
   current: ReadonlyMap<UnitId, UnitState>,
@@ -25,7 +28,7 @@ export async function pastOf(
   version: number,
   store: Store,
 ): Promise<Past> {
-  if (version > now) throw new Unplannable(`${stack} has no version ${version} yet; it is at ${now}`);
+  if (version > now) throw new Unplannable(`the stack has no version ${version} yet; it is at ${now}`);
   if (version === now) return { states: current, undoes: [] };
   // Each version tells what it changed: read backwards, the newest first.
   const rows = await listAll<VersionRecord>(store, { collection: 'versions', prefix: `${stack}/` });
@@ -33,7 +36,7 @@ export async function pastOf(
   if (!isRestorable(version, now, new Set(kept.keys()))) {
     const oldest = [...kept.keys()].find((one) => isRestorable(one, now, new Set(kept.keys())));
     throw new Unplannable(
-      `Version ${version} of ${stack} is not kept any more`,
+      `Version ${version} of the stack is not kept any more`,
       oldest === undefined ? 'see conductor history' : `the oldest that can be brought back is ${oldest}`,
     );
   }

@@ -1,7 +1,7 @@
 /** What a deployment does, line by line, while it does it: the journal is asked again and again, as long as somebody listens. */
 import type { Clock } from '@service-director/shared/kit/clock.ts';
 import { readValue } from '../deployments/reading.ts';
-import { type DeploymentRecord, isEnded, type JournalEntry, keys } from '../store/records.ts';
+import { type AuditHead, type DeploymentRecord, isEnded, type JournalEntry, keys } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
 
 export type News =
@@ -15,7 +15,7 @@ export interface Line {
   /** Its place in the journal. */
   readonly sequence: number;
   readonly entry: JournalEntry;
-  /** The deployment, no older than the line. */
+  /** The deployment, no older than the newest status that was told up to the line. */
   readonly record: DeploymentRecord;
 }
 
@@ -34,43 +34,54 @@ export interface FollowContext {
 
 /** How many lines are read at a time: no more than these are ever held. */
 const READ = 200;
+/** Every so many quiet looks the deployment is read too: one that was removed says nothing of it. */
+const QUIET_LOOKS = 10;
 
-/** Behind the line `after`. Ends with the deployment; rejects with the signal's reason when that is aborted. */
+/**
+ * Behind the line `after`. Ends with the deployment, or where that was removed; rejects with the signal's reason when
+ * that is aborted. The deployment is read with its plan, which may be long: only where it can have become another one.
+ */
 export async function* follow(
   { id }: Pick<DeploymentRecord, 'id'>,
   after: number,
   { store, clock, pace, signal }: FollowContext,
 ): AsyncGenerator<News> {
+  const read = (): Promise<DeploymentRecord | undefined> => readValue(keys.deployment(id), store);
   let last = after;
-  let waitMs = pace.shortestMs;
-  for (;;) {
-    // First the record and then the journal: what had ended by then says nothing after it.
-    const record = await readValue<DeploymentRecord>(keys.deployment(id), store);
+  /** Looks in a row that found nothing. */
+  let quiet = 0;
+  let said: number | undefined;
+  let record = await read();
+  while (record) {
     const rows = await rowsOf(id, last, READ, store);
-    if (!record) return;
-    const about = rows.some(isLast) && !isEnded(record.status) ? await reread(record, store) : record;
+    // What had ended before its journal was read says nothing after it.
+    const isOver = isEnded(record.status) && rows.length < READ;
+    // A status and the record that has it are of one commit.
+    if (rows.some(({ entry }) => entry.type === 'status')) record = (await read()) ?? record;
     for (const row of rows) {
-      yield { type: 'line', line: { ...row, record: about } };
+      yield { type: 'line', line: { ...row, record } };
       last = row.sequence;
     }
-    if (rows.length === READ) continue;
-    if (isEnded(record.status)) {
+    if (isOver) {
       yield { type: 'end', sequence: last, record };
       return;
     }
-    waitMs = rows.length > 0 ? pace.shortestMs : Math.min(waitMs * 2, pace.longestMs);
-    await clock.sleep(waitMs, signal);
-    if (rows.length === 0) yield { type: 'quiet' };
+    if (rows.length === READ || isEnded(record.status)) continue;
+    quiet = rows.length > 0 ? 0 : quiet + 1;
+    await clock.sleep(Math.min(pace.shortestMs * 2 ** quiet, pace.longestMs), signal);
+    if (quiet === 0) continue;
+    yield { type: 'quiet' };
+    const word = await lastWordOn(record, store);
+    if (word !== said || quiet % QUIET_LOOKS === 0) record = await read();
+    said = word;
   }
 }
 
-function isLast({ entry }: Row): boolean {
-  return entry.type === 'status' && isEnded(entry.status);
-}
-
-/** The end of a deployment and its last line are of one commit. */
-async function reread(record: DeploymentRecord, store: Store): Promise<DeploymentRecord> {
-  return (await readValue<DeploymentRecord>(keys.deployment(record.id), store)) ?? record;
+/** What nobody works on ends without a line, but not without somebody's word in the trail of its stack: grows with it. */
+async function lastWordOn({ status, stack }: DeploymentRecord, store: Store): Promise<number | undefined> {
+  if (status !== 'queued' && status !== 'waiting_for_lock' && status !== 'awaiting_approval')
+    return undefined;
+  return (await readValue<AuditHead>(keys.auditHead(stack), store))?.sequence;
 }
 
 export type Row = Pick<Line, 'sequence' | 'entry'>;

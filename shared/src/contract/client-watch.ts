@@ -1,22 +1,18 @@
 /** A watch as its reader sees it: one, over as many connections as it takes. */
 import { type Clock, systemRandom } from '../kit/clock.ts';
 import { backoffMs } from '../kit/retry.ts';
-import { serverSentEvents } from '../kit/server-sent-events.ts';
+import { connectionOf, headersBehind } from '../kit/server-sent-events-connection.ts';
 import { BACKOFF, jsonIn, refusalIn, waitAfter } from './client-answers.ts';
 import { Watched } from './rest/nestor-answers.ts';
 
 export interface Watching {
-  /** Asks for the events behind that one. */
-  open(lastEventId: string | undefined, signal: AbortSignal): Promise<Response>;
+  /** Asks for events. */
+  open(headers: Record<string, string>, signal: AbortSignal): Promise<Response>;
   readonly clock: Clock;
   /** How many connections may come to nothing, one after the other. */
   readonly attempts: number;
   readonly signal: AbortSignal;
 }
-
-/** A director says something every 15 seconds. */
-const LONGEST_SILENCE_MS = 60_000;
-const EVENTS = 'text/event-stream';
 
 /** Where a watch is. */
 interface Place {
@@ -52,21 +48,17 @@ async function* connection(
   place: Place,
   { open, clock, signal }: Watching,
 ): AsyncGenerator<Watched, boolean, void> {
-  const silence = new AbortController();
-  const hush = (): void => silence.abort(new Error('The director says nothing'));
-  let forget = clock.after(LONGEST_SILENCE_MS, hush);
-  const heard = (): void => {
+  const onSign = (): void => {
     place.failures = 0;
-    forget();
-    forget = clock.after(LONGEST_SILENCE_MS, hush);
   };
+  const one = connectionOf({ clock, signal, onSign });
   try {
-    const got = await open(place.id, AbortSignal.any([silence.signal, signal]));
+    const got = await open(headersBehind(place.id), one.signal);
     if (got.status === 204) return true;
-    const isTold = got.ok && got.headers.get('content-type')?.startsWith(EVENTS);
-    if (!isTold || !got.body) throw await refusalIn(got);
-    for await (const { id, name, data } of serverSentEvents(noticed(got.body, heard))) {
-      place.id = id;
+    const events = one.eventsIn(got);
+    if (!events) throw await refusalIn(got);
+    for await (const { id, name, data } of events) {
+      place.id = id ?? place.id;
       const change = Watched.safeParse(jsonIn(data));
       // What a newer director tells beside it is not known here.
       if (change.success) yield change.data;
@@ -74,14 +66,6 @@ async function* connection(
     }
     return false;
   } finally {
-    forget();
-    hush();
-  }
-}
-
-async function* noticed(chunks: AsyncIterable<Uint8Array>, notice: () => void): AsyncGenerator<Uint8Array> {
-  for await (const chunk of chunks) {
-    notice();
-    yield chunk;
+    one.end();
   }
 }

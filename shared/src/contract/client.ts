@@ -6,7 +6,8 @@
  *     for await (const change of director.watch(id)) …
  *
  * Its types are those of the schemas that the director validates with. Whatever it asks may be asked again, for an id
- * that is taken by the same is answered with the same: so it does, when an answer got lost or the director is busy.
+ * that is taken by the same is answered with the same, and what has no id of its own is sent with a key, the same for
+ * each try of one call: so it does, when an answer got lost or the director is busy.
  */
 import { z } from 'zod';
 import { type Clock, systemClock, systemRandom } from '../kit/clock.ts';
@@ -98,12 +99,13 @@ export function clientOf(options: ClientOptions): DeploymentsClient {
   }
 
   async function ask<T>(answer: z.ZodType<T>, method: string, path: string, body?: object): Promise<T> {
+    const key = method === 'GET' ? {} : { 'idempotency-key': crypto.randomUUID() };
     const once = async (): Promise<T> => {
       const limit = AbortSignal.timeout(timeoutMs);
       const signal = options.signal ? AbortSignal.any([limit, options.signal]) : limit;
-      const json = { 'content-type': 'application/json' };
-      const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: json };
-      const got = await call(path, { method, signal, ...sent });
+      const type = body === undefined ? {} : { 'content-type': 'application/json' };
+      const sent = body === undefined ? {} : { body: JSON.stringify(body) };
+      const got = await call(path, { method, signal, headers: { ...key, ...type }, ...sent });
       return read(got, answer);
     };
     const again = (error: unknown): boolean | number => !options.signal?.aborted && waitAfter(error);
@@ -117,11 +119,6 @@ export function clientOf(options: ClientOptions): DeploymentsClient {
     });
   }
 
-  function openWatch(id: string, lastEventId: string | undefined, signal: AbortSignal): Promise<Response> {
-    const place = lastEventId === undefined ? {} : { 'last-event-id': lastEventId };
-    return call(pathOf(id, '/watch'), { headers: { accept: 'text/event-stream', ...place }, signal });
-  }
-
   return {
     create: (request) => ask(GraphDeployment, 'POST', '/deployments', request),
     get: (id) => ask(GraphDeployment, 'GET', pathOf(id)),
@@ -132,7 +129,7 @@ export function clientOf(options: ClientOptions): DeploymentsClient {
     logs: async (id) => (await ask(Logs, 'GET', pathOf(id, '/logs'))).logs,
     watch: (id, { signal } = {}) =>
       watched({
-        open: (lastEventId, ending) => openWatch(id, lastEventId, ending),
+        open: (headers, ending) => call(pathOf(id, '/watch'), { headers, signal: ending }),
         ...{ clock, attempts },
         signal: AbortSignal.any([signal, options.signal].filter((one) => one !== undefined)),
       }),

@@ -34,3 +34,14 @@ test('an event that is not whole is none', async () => {
   expect(await read('data: x\n', 100)).toEqual([]);
   expect(await read('', 1)).toEqual([]);
 });
+
+test('wherever the bytes are cut, the events are the same, whichever way lines end', async () => {
+  for (const end of ['\n', '\r\n', '\r']) {
+    const text = ['id: 1', 'event: x', 'data: grüße', '', 'data: b', '', 'data: lost', ''].join(end);
+    for (let size = 1; size <= text.length; size++)
+      expect(await read(text, size), `${JSON.stringify(end)} ${size}`).toEqual([
+        { id: '1', name: 'x', data: 'grüße' },
+        { id: '1', name: 'message', data: 'b' },
+      ]);
+  }
+});

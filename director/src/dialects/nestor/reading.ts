@@ -43,6 +43,13 @@ export async function knownAs(id: string, store: Store): Promise<Known | undefin
   return command && knownOf(command, store);
 }
 
+/** All whose ids begin so. */
+export async function knownFrom(prefix: string, store: Store): Promise<Known[]> {
+  const rows = await listAll<CommandRecord>(store, { collection: 'commands', prefix: commandIdOf(prefix) });
+  const all = await Promise.all(rows.map(({ value }) => knownOf(value, store)));
+  return all.flatMap((one) => one ?? []);
+}
+
 /** Undefined for a command that was not asked for here. */
 async function knownOf(command: CommandRecord, store: Store): Promise<Known | undefined> {
   const [deployment] = command.deployments;

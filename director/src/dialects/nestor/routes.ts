@@ -93,7 +93,7 @@ export function nestorRoutes(options: NestorOptions): Router {
   });
 
   router.get('/api/v1/deployments/:id/watch', async (request, response) => {
-    await watch(request, response, await demandKnown(request, options), options);
+    await watch(request, response, await demandKnown(request, options), options.listening);
   });
 
   router.get('/api/v1/deployments/:id/graph', async (request, response) => {

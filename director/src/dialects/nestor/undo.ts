@@ -1,13 +1,23 @@
 /** How a deployment is taken back: stopped, undone, or destroyed with all that its stack has. */
+import { IdempotencyKey } from '@service-director/shared/contract/rest/nestor-request.ts';
+import { fingerprint } from '@service-director/shared/kit/hash.ts';
 import { never } from '@service-director/shared/kit/never.ts';
 import type { Request } from 'express';
 import { readValue } from '../../deployments/reading.ts';
+import { callerOf, whoCalls } from '../../http/authenticate.ts';
 import { queryOf } from '../../http/query.ts';
-import { type DeploymentRecord, isEnded, keys, type StackRecord } from '../../store/records.ts';
+import { demandPermitted } from '../../http/roles.ts';
+import {
+  type CommandRecord,
+  type DeploymentRecord,
+  isEnded,
+  keys,
+  type StackRecord,
+} from '../../store/records.ts';
 import type { Store } from '../../store/store.ts';
 import type { Known } from '../known.ts';
-import { aboutOf, idOf } from './document.ts';
-import { knownAs } from './reading.ts';
+import { aboutOf, commandIdOf, idOf } from './document.ts';
+import { knownFrom } from './reading.ts';
 import { Refused } from './refused.ts';
 import { demandTaken, type SendingContext, send } from './sending.ts';
 
@@ -20,14 +30,16 @@ export interface Undone {
   readonly by: string | undefined;
 }
 
-/** Without a mode: what has not ended is stopped, what has changed anything is undone. Throws Refused. */
+/**
+ * Without a mode: what has not ended is stopped, what has changed anything is undone. The same again under the same
+ * Idempotency-Key begins nothing anew. Throws Refused.
+ */
 export async function undo(request: Request, known: Known, context: SendingContext): Promise<Undone> {
   const asked = queryOf(request, 'mode');
   const mode = MODES.find((one) => one === asked);
   if (asked !== undefined && mode === undefined)
     throw new Refused(400, 'VALIDATION_FAILED', `mode is one of ${MODES.join(', ')}`);
-  if (mode === undefined) await demandNewest(known.record, context.store);
-  const chosen = mode ?? (isEnded(known.record.status) ? 'rollback' : 'cancel');
+  const chosen = mode ?? (await modeFor(request, known, context.store));
   switch (chosen) {
     case 'cancel':
       return cancel(request, known, context);
@@ -38,6 +50,34 @@ export async function undo(request: Request, known: Known, context: SendingConte
     default:
       return never(chosen);
   }
+}
+
+/** What the same call chose before is not chosen anew, whatever has become of the deployment since. */
+async function modeFor(request: Request, { command, record }: Known, store: Store): Promise<Mode> {
+  for (const mode of ['cancel', 'rollback'] as const) {
+    const id = idOfCall(`${idOf(command)}.${mode}`, request);
+    if (id !== undefined && (await isTaken(id, store))) return mode;
+  }
+  await demandNewest(record, store);
+  // What was stopped before it changed anything leaves nothing to undo.
+  const isAsBefore = record.status === 'cancelled' && record.version === undefined;
+  return isEnded(record.status) && !isAsBefore ? 'rollback' : 'cancel';
+}
+
+/** By its key, which is one for each call and not for each try; undefined without one. Throws Refused. */
+function idOfCall(prefix: string, request: Request): string | undefined {
+  const key = IdempotencyKey.optional().safeParse(request.get('idempotency-key'));
+  if (!key.success)
+    throw new Refused(400, 'VALIDATION_FAILED', key.error.issues.map(({ message }) => message).join('; '));
+  if (key.data === undefined) return undefined;
+  return `${prefix}-k${fingerprint([callerOf(request), key.data]).slice(0, 10)}`;
+}
+
+/** What ends the id of a try: its number, or the name of its call. */
+const TRY = /^-(\d{1,9}|k[0-9a-f]{10})$/;
+
+async function isTaken(id: string, store: Store): Promise<boolean> {
+  return (await readValue<CommandRecord>(keys.command(commandIdOf(id)), store)) !== undefined;
 }
 
 /** What came after it would be undone with it: nobody means that without saying so. */
@@ -52,11 +92,31 @@ async function demandNewest({ stack, version }: DeploymentRecord, store: Store):
   );
 }
 
-async function cancel(request: Request, { record }: Known, context: SendingContext): Promise<Undone> {
-  if (isEnded(record.status))
+/** What is stopped, or about to, is answered for as it was the first time. */
+async function cancel(
+  request: Request,
+  { command, record }: Known,
+  context: SendingContext,
+): Promise<Undone> {
+  const { store, scopes } = context;
+  const cancelled: Undone = { mode: 'cancel', by: undefined };
+  const id = idOfCall(`${idOf(command)}.cancel`, request);
+  const isAsked = id !== undefined && (await isTaken(id, store));
+  if (!isAsked && isStopped(record)) {
+    demandPermitted(whoCalls(request), 'cancel', await scopes.placeOf(record.scope));
+    return cancelled;
+  }
+  if (!isAsked && isEnded(record.status))
     throw new Refused(409, 'NOT_POSSIBLE_NOW', `It has ended, and is ${record.status}`);
-  demandTaken(await send(request, 'cancel', { deployment: record.id }, context), 409);
-  return { mode: 'cancel', by: undefined };
+  const receipt = await send(request, 'cancel', { deployment: record.id }, context, id);
+  // Of two who ask at the same time one may find nothing left to stop.
+  const now = await readValue<DeploymentRecord>(keys.deployment(record.id), store);
+  if (!now || !isStopped(now)) demandTaken(receipt, 409);
+  return cancelled;
+}
+
+function isStopped({ status }: DeploymentRecord): boolean {
+  return status === 'cancelling' || status === 'cancelled';
 }
 
 export interface Way {
@@ -65,7 +125,10 @@ export interface Way {
   readonly reason?: string | undefined;
 }
 
-/** Resolves with the id of the deployment that brings it back. Asked again while that runs, or after it succeeded, with the same. */
+/**
+ * Resolves with the id of the deployment that brings it back. Asked again while that runs, after it succeeded, or under
+ * the same Idempotency-Key, with the same. Throws Refused.
+ */
 export async function rollBack(
   request: Request,
   { command, record }: Known,
@@ -78,7 +141,7 @@ export async function rollBack(
     throw new Refused(409, 'NOT_POSSIBLE_NOW', 'It changed nothing: there is nothing to bring back');
   const what = targetVersion === undefined ? 'rollback' : `rollback-to-${targetVersion}`;
   const isDone = targetVersion === undefined;
-  const next = await nextOf(`${idOf(command)}.${what}`, isDone, context.store);
+  const next = await nextOf(`${idOf(command)}.${what}`, isDone, request, context.store);
   if (next.isThere) return next.id;
   const target =
     targetVersion === undefined
@@ -94,7 +157,7 @@ async function destroy(
   { command, record }: Known,
   context: SendingContext,
 ): Promise<Undone> {
-  const next = await nextOf(`${idOf(command)}.destroy`, false, context.store);
+  const next = await nextOf(`${idOf(command)}.destroy`, false, request, context.store);
   if (!next.isThere) {
     const { dataflow, scope } = record;
     const data = { dataflow, scope, ...undoing(command) };
@@ -109,17 +172,23 @@ function undoing(command: Known['command']): object {
   return { auto_approve: true, about };
 }
 
-/** The try that runs already, or, where once is enough, has succeeded; else the id of a new one. */
+/** What this call began, the try that runs already, or, where once is enough, has succeeded; else the id of a new one. */
 async function nextOf(
   prefix: string,
   isOnceEnough: boolean,
+  request: Request,
   store: Store,
 ): Promise<{ id: string; isThere: boolean }> {
-  for (let number = 1; ; number++) {
-    const id = `${prefix}-${number}`;
-    const known = await knownAs(id, store);
-    if (!known) return { id, isThere: false };
-    const { status } = known.record;
-    if (!isEnded(status) || (isOnceEnough && status === 'succeeded')) return { id, isThere: true };
-  }
+  const own = idOfCall(prefix, request);
+  const tries = (await knownFrom(`${prefix}-`, store))
+    .map(({ command, record }) => ({ id: idOf(command), status: record.status }))
+    .filter(({ id }) => TRY.test(id.slice(prefix.length)));
+  const there =
+    tries.find(({ id }) => id === own) ??
+    tries.find(({ status }) => !isEnded(status) || (isOnceEnough && status === 'succeeded'));
+  if (there) return { id: there.id, isThere: true };
+  const taken = new Set(tries.map(({ id }) => id));
+  let number = 1;
+  while (taken.has(`${prefix}-${number}`)) number++;
+  return { id: own ?? `${prefix}-${number}`, isThere: false };
 }

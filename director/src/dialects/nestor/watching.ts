@@ -2,20 +2,24 @@
 import type { Watched } from '@service-director/shared/contract/rest/nestor-answers.ts';
 import { never } from '@service-director/shared/kit/never.ts';
 import type { Request, Response } from 'express';
+import { type FollowContext, rowsOf } from '../../http/follow.ts';
 import { EVENT_ID, EVENTS, LINES, type Listening, listen, type Voice } from '../../http/listening.ts';
+import type { Streams } from '../../http/streams.ts';
 import type { JournalEntry } from '../../store/records.ts';
-import type { Known, Reach } from '../known.ts';
+import type { Known } from '../known.ts';
 import { idOf } from './document.ts';
-import { told } from './reading.ts';
 import { Refused } from './refused.ts';
-import { begunStatus, finishedStatus, nameOf, standingOf, statusView, type Told } from './views.ts';
+import { begunStatus, finishedStatus, nameOf, standingOf, statusView } from './views.ts';
+
+/** How many lines are looked through at a time. */
+const PAGE = 200;
 
 /** Resolves when it is over, however. Throws Refused for what cannot be told so. */
 export async function watch(
   request: Request,
   response: Response,
   known: Known,
-  { listening, ...reach }: Reach & { readonly listening: Listening },
+  listening: Listening,
 ): Promise<void> {
   const accepted = request.accepts([EVENTS, LINES]);
   const type = ([EVENTS, LINES] as const).find((one) => one === accepted);
@@ -27,14 +31,53 @@ export async function watch(
     response.type(type).end();
     return;
   }
-  const voice = voiceOf(await told(known, request, reach));
-  await listen(response, { record: known.record, type, voice, after: 0, lastEventId }, listening);
+  const learned: Learned = { complaint: undefined };
+  const learn = async (signal: AbortSignal): Promise<void> => {
+    const received = lastEventId === undefined ? 0 : Number(lastEventId);
+    learned.complaint = await complaintIn(known.record, received, { ...listening, signal });
+  };
+  const voice = voiceOf(known.command, learned);
+  const told = { record: known.record, type, voice, after: 0, lastEventId };
+  await listen(response, told, { ...listening, streams: begunWith(learn, listening.streams) });
 }
 
-/** Of the journal only that line is kept by which a failure is explained: it may be long. */
-function voiceOf({ command, entries, mayReadState }: Told): Voice {
+/** What the end is told with. */
+interface Learned {
+  /** The line of the journal by which a failure is explained; nothing else of it is kept, for it may be long. */
+  complaint: JournalEntry | undefined;
+}
+
+/** Nothing is learned for whoever is not let in, or has heard it all. */
+function begunWith(learn: (signal: AbortSignal) => Promise<void>, streams: Streams): Streams {
+  const { speak } = streams;
+  return {
+    ...streams,
+    speak: (response, type, speech) =>
+      speak(response, type, async function* (signal) {
+        await learn(signal);
+        yield* speech(signal);
+      }),
+  };
+}
+
+/** Among the lines that were received, which are not told again: page by page. */
+async function complaintIn(
+  { id }: Known['record'],
+  received: number,
+  { store, signal }: Pick<FollowContext, 'store' | 'signal'>,
+): Promise<JournalEntry | undefined> {
+  for (let last = 0; last < received; ) {
+    signal.throwIfAborted();
+    const rows = await rowsOf(id, last, Math.min(PAGE, received - last), store);
+    const found = rows.find(({ entry }) => isComplaint(entry));
+    if (found || rows.length === 0) return found?.entry;
+    last = rows.at(-1)?.sequence ?? received;
+  }
+  return undefined;
+}
+
+function voiceOf(command: Known['command'], learned: Learned): Voice {
   const id = idOf(command);
-  let complaint = entries.find(isComplaint);
 
   function watched({ record, entry }: Parameters<Voice['event']>[0]): Watched | undefined {
     const timestamp = entry.at;
@@ -57,13 +100,14 @@ function voiceOf({ command, entries, mayReadState }: Told): Voice {
     }
   }
 
-  const end = (record: Told['record']): Watched => {
-    const lines = complaint ? [complaint] : [];
-    return { type: 'end', ...statusView({ command, record, entries: lines, mayReadState }) };
+  const end = (record: Known['record']): Watched => {
+    const entries = learned.complaint ? [learned.complaint] : [];
+    // It has no outputs, whoever may read them.
+    return { type: 'end', ...statusView({ command, record, entries, mayReadState: false }) };
   };
   return {
     event(line) {
-      if (isComplaint(line.entry)) complaint ??= line.entry;
+      if (isComplaint(line.entry)) learned.complaint ??= line.entry;
       const data = watched(line);
       return data && { name: data.type, data };
     },

@@ -100,3 +100,8 @@ export const RollbackRequest = z.strictObject({
   target_version: z.number().int().nonnegative().optional(),
   reason: z.string().trim().min(1).max(1_000).default('asked for over the API'),
 });
+
+/** By which whatever has no id of its own is known again. */
+export const IdempotencyKey = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,200}$/, { error: 'an Idempotency-Key has 1 to 200 visible characters' });

@@ -11,12 +11,19 @@ import {
   ResourceGraph,
   STATUSES,
 } from './nestor-answers.ts';
-import { DeploymentRequest, ID, RollbackRequest } from './nestor-request.ts';
+import { DeploymentRequest, ID, IdempotencyKey, RollbackRequest } from './nestor-request.ts';
 import { Nothing, route } from './route.ts';
 
 const graphs = { tag: 'graphs', refusal: GraphRefusal } as const;
 const params = z.strictObject({ id: z.string().regex(ID) });
 const read = { ...graphs, method: 'get', params, problems: [404] } as const;
+/** Of what is done to a deployment. */
+const headers = z.object({
+  'idempotency-key': IdempotencyKey.optional().describe(
+    'The same again under the same key begins nothing anew, and is answered with what was begun: whoever lost the ' +
+      'answer asks so again.',
+  ),
+});
 const text = z.string().optional();
 
 /** Whatever type a body is sent with, it is read as JSON. */
@@ -121,8 +128,10 @@ export const NESTOR_ROUTES = {
     path: '/api/v1/deployments/{id}',
     summary: 'Stop it, undo it, or destroy all that its stack has',
     description:
-      'Without a mode: what has not ended is stopped; what has is undone, if it is the newest of its stack.',
+      'Without a mode: what has not ended is stopped; what has is undone, if it is the newest of its stack. What is ' +
+      'stopped already is told as it stands.',
     params,
+    headers,
     query: z.object({ mode: z.enum(['cancel', 'rollback', 'destroy']).optional() }),
     answers: {
       202: {
@@ -144,6 +153,7 @@ export const NESTOR_ROUTES = {
     path: '/api/v1/deployments/{id}/rollback',
     summary: 'Bring its stack back to another version that is kept',
     params,
+    headers,
     body: RollbackRequest,
     example: { targetVersion: 3, reason: 'version 4 loses orders' },
     answers: {
