@@ -16,6 +16,7 @@ import type { Admission } from '../protocol/inbox.ts';
 import { auditWrites, type Fact } from '../store/audit.ts';
 import { type CommandRecord, type DeploymentRecord, keys, type QueueRecord } from '../store/records.ts';
 import { Conflict, StoreFailure, type Write } from '../store/store.ts';
+import { tellingOfAll } from '../webhooks/deliveries.ts';
 import { mistake, ownerOf, Unplannable } from './blueprints.ts';
 import { concluded, enqueued, refused } from './conclusion.ts';
 import { type DecisionContext, decide, decided } from './decisions.ts';
@@ -60,7 +61,11 @@ async function operate(
   const trails = await Promise.all(
     deployments.map((one) => auditWrites(one.stack, [asked(one, taken, command)], store)),
   );
-  return { record, writes: [...writes, ...deployments.flatMap(enqueued), ...trails.flat()] };
+  const told = await tellingOfAll(
+    deployments.map((after) => ({ before: undefined, after })),
+    context,
+  );
+  return { record, writes: [...writes, ...deployments.flatMap(enqueued), ...trails.flat(), ...told] };
 }
 
 interface Made {

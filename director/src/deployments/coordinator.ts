@@ -21,7 +21,9 @@ import {
   type QueueRecord,
   type StackRecord,
 } from '../store/records.ts';
-import { Conflict, type Stored, StoreFailure } from '../store/store.ts';
+import { Conflict, type Stored, StoreFailure, type Write } from '../store/store.ts';
+import { tellingOfAll } from '../webhooks/deliveries.ts';
+import { tellingStore } from '../webhooks/telling-store.ts';
 import { admit } from './admission.ts';
 import { inQueue, outboxIds } from './conclusion.ts';
 import { expire } from './decisions.ts';
@@ -151,7 +153,7 @@ export function coordinator(options: CoordinatorOptions): Coordinator {
     const run = driveRun(
       { holder: options.holder, deployment, stack, scope, dataflow },
       {
-        store,
+        store: tellingStore({ store, clock, deployment }),
         clock,
         isGone: options.isGone,
         onTrouble: (error) => onTrouble(error, deployment, found.value),
@@ -215,21 +217,16 @@ export function coordinator(options: CoordinatorOptions): Coordinator {
     for (const id of unnoted) noted.add(id);
     const found = await Promise.all(unnoted.map((id) => store.get<DeploymentRecord>(keys.deployment(id))));
     const queued = found.flatMap((stored) => (stored?.value.status === 'queued' ? [stored] : []));
-    const shown = queued.map(({ value, version }) => ({
-      value: { ...value, status: 'waiting_for_lock' } satisfies DeploymentRecord,
-      version,
-    }));
+    const shown = queued.map(({ value: before, version }) => {
+      const after: DeploymentRecord = { ...before, status: 'waiting_for_lock' };
+      return { before, after, version };
+    });
     try {
-      await store.commit(
-        shown.map(({ value, version }) => ({
-          type: 'put' as const,
-          key: keys.deployment(value.id),
-          value,
-          if: version,
-        })),
-        'soon',
-      );
-      for (const { value } of shown) tell(value);
+      const puts = shown.map(({ after, version }): Write => {
+        return { type: 'put', key: keys.deployment(after.id), value: after, if: version };
+      });
+      await store.commit([...puts, ...(await tellingOfAll(shown, options))], 'soon');
+      for (const { after } of shown) tell(after);
     } catch (error) {
       if (!(error instanceof Conflict)) throw error;
       // One of them has gone on: the others are shown at the next look.

@@ -16,7 +16,7 @@ import {
   type Word,
 } from '../store/records.ts';
 import type { Store, Stored, Write } from '../store/store.ts';
-import { tellingWrites } from '../webhooks/deliveries.ts';
+import { tellingOfAll, tellingWrites } from '../webhooks/deliveries.ts';
 import { type Blueprints, ownerOf, Unplannable } from './blueprints.ts';
 import { type ConclusionContext, endingWrites, inQueue } from './conclusion.ts';
 
@@ -107,6 +107,7 @@ async function approve(command: CommandOf<'approve'>, context: DecisionContext):
       { type: 'put', key: keys.deployment(id), value, if: found.version },
       inQueue(value),
       ...(await auditWrites(stack, [fact], store)),
+      ...(await tellingWrites(found.value, value, context)),
     ],
     note: `${id} is approved and goes on`,
   };
@@ -128,12 +129,16 @@ async function cancel(command: CommandOf<'cancel'>, context: DecisionContext): P
       auditWrites(value.stack, [{ what: 'cancelled', ...word, command: command.id, deployment: id }], store),
     ),
   );
+  const stopping = told.map(({ value: before, version }) => {
+    const after: DeploymentRecord = { ...before, cancel: word, status: 'cancelling' };
+    return { before, after, version };
+  });
   const writes: Write[] = [
-    ...told.map(({ value, id, version }): Write => {
-      const stopping: DeploymentRecord = { ...value, cancel: word, status: 'cancelling' };
-      return { type: 'put', key: keys.deployment(id), value: stopping, if: version };
+    ...stopping.map(({ after, version }): Write => {
+      return { type: 'put', key: keys.deployment(after.id), value: after, if: version };
     }),
     ...words.flat(),
+    ...(await tellingOfAll(stopping, context)),
     ...(await endParked(ended, word, 'cancelled', context)),
   ];
   const notes = open.map(({ id, value }) =>
@@ -238,11 +243,12 @@ async function endParked(
       auditWrites(stack, [{ what: how, ...word, command, deployment: id }], context.store),
     ),
   );
-  const told = await Promise.all(
-    found.map(({ value }) => tellingWrites(value, endedSo(value, word, how), context)),
+  const told = await tellingOfAll(
+    found.map(({ value }) => ({ before: value, after: endedSo(value, word, how) })),
+    context,
   );
   return [
-    ...told.flat(),
+    ...told,
     ...ended.flatMap(({ record, version }): Write[] => [
       { type: 'put', key: keys.deployment(record.id), value: record, if: version },
       { type: 'delete', key: keys.queue(record), if: 'any' },

@@ -185,12 +185,12 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
     const { record, stack } = tenure;
     if (record.toVersion === 'current') demandSure(record.stack, applied);
     const version = record.toVersion === 'current' ? stack.version : (record.toVersion ?? stack.version - 1);
-    if (version < 0) throw new Unplannable(`${record.stack} has no version before its first`);
+    if (version < 0) throw new Unplannable('the stack has no version before its first');
     const past = await pastOf(record.stack, applied, stack.version, version, store);
     const strangers = past.undoes.filter((id) => record.undoes && !record.undoes.includes(id));
     if (strangers.length > 0)
       throw new Unplannable(
-        `${strangers.join(', ')} changed ${record.stack} since`,
+        `${strangers.join(', ')} changed it since`,
         'see conductor history, and roll back to the version that is meant',
       );
     undoes = [...new Set([...(record.undoes ?? []), ...past.undoes])];
@@ -270,16 +270,12 @@ export function openDeployment(work: DeploymentWork, context: DeploymentContext)
     open.tellPlan(plan);
     const approval = { state: 'pending', planHash: plan.hash, expiresAt } as const;
     const record = { plan, described, sources, status, approval } as const;
-    const { record: before } = tenure;
     return {
       type: 'park',
       record,
       entries: [{ at: timestamp(now), type: 'status', status }],
       // Nobody may come for it: until then it uses nothing. Whoever goes on with it says so again.
-      writes: [
-        ...(await joined(before.stack, store)),
-        ...(await tellingWrites(before, { ...before, ...record }, context)),
-      ],
+      writes: [...(await joined(tenure.record.stack, store))],
     };
   }
 
@@ -418,7 +414,7 @@ async function endOf(record: DeploymentRecord, options: EndOptions): Promise<Con
     ),
     ...(await auditWrites(stack, facts, store)),
     ...(await joined(stack, store)),
-    ...(await tellingWrites(work.tenure.record, ended, context)),
+    // Of its own status whoever carries it tells: its commits go through a `tellingStore`.
     ...(follows ? await tellingWrites(undefined, follows, context) : []),
   ];
   if (version !== undefined) {

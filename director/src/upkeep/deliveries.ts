@@ -7,14 +7,16 @@ import { batchOf, deletion, pagesOf, type Round } from './round.ts';
 export async function removeDeliveries(round: Round): Promise<ReadonlySet<string>> {
   const due = await listAll<DueRecord>(round.store, { collection: 'deliveries', prefix: keys.due('').id });
   const awaited = new Set(due.flatMap(({ value }) => value.deployment ?? []));
+  const untold = new Set(due.map(({ value }) => value.id));
   const batch = batchOf(round);
   const log = { collection: 'deliveries', prefix: keys.delivery('').id } as const;
   for await (const rows of pagesOf<DeliveryRecord>(round, log, ({ id }) => id))
     for (const row of rows) {
-      const { state, createdAt, deployment } = row.value;
-      if (state === 'pending') {
-        if (deployment !== undefined) awaited.add(deployment);
-      } else if (createdAt < round.before) await batch.add([deletion('deliveries', row)]);
+      const { id, state, createdAt, deployment } = row.value;
+      // What is pending and not due nobody will ever try.
+      const hasEnded = state !== 'pending' || !untold.has(id);
+      if (hasEnded && createdAt < round.before) await batch.add([deletion('deliveries', row)]);
+      else if (state === 'pending' && deployment !== undefined) awaited.add(deployment);
     }
   await batch.flush();
   return awaited;

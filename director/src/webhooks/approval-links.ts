@@ -29,6 +29,8 @@ export interface ApprovalLinksContext {
 export interface ApprovalLinks {
   /** The body of a message as it goes to a webhook: with links where it asks for them. */
   letter(due: DueRecord, webhook: Webhook): Promise<string>;
+  /** Whether it was signed here, whatever it is worth by now. Costs the store nothing. */
+  isSigned(link: string): Promise<boolean>;
   /** Undefined for what was not signed here, and for what is void because of its webhook or for want of a deployment. */
   find(link: string): Promise<Found | undefined>;
 }
@@ -88,7 +90,7 @@ export function approvalLinks({
     return rules.some((rule) => !rule.self_approval && approvesAt(rule, place));
   }
 
-  return { letter, find };
+  return { letter, find, isSigned: async (link) => readLink(link, await ownKey()) !== undefined };
 }
 
 function approvesAt({ principal, role, environments }: AccessRule, place: Place): boolean {

@@ -6,7 +6,7 @@ import { WEBHOOK_ROUTES } from '@service-director/shared/contract/rest/webhooks.
 import { type ApprovalLink, ApprovalWord } from '@service-director/shared/contract/webhook.ts';
 import { type Clock, timestamp } from '@service-director/shared/kit/clock.ts';
 import { sha256 } from '@service-director/shared/kit/hash.ts';
-import { type Request, type Response, Router, text } from 'express';
+import { type Request, type RequestHandler, type Response, Router, text } from 'express';
 import type { Intake } from '../commands/intake.ts';
 import { limitRate } from '../http/limits.ts';
 import { errorsOf, expressPath, invalid, read } from '../http/native/serve.ts';
@@ -16,26 +16,28 @@ import { APPROVAL_POLICY, approvalPage } from './approval-page.ts';
 import { masked } from './mask.ts';
 
 export interface ApprovalRoutesOptions {
-  readonly links: Pick<ApprovalLinks, 'find'>;
+  readonly links: Pick<ApprovalLinks, 'find' | 'isSigned'>;
   readonly intake: Intake;
   readonly clock: Clock;
   /** Whether what stands before us says last in X-Forwarded-For who called it. */
   readonly behindCloudRun: boolean;
-  /** Of those who call from one part of the network; default 60. */
+  /** Of what was not signed here, by the addresses of one bucket; default 60. */
   readonly perMinute?: number;
+  /** Of one link that was signed here, whoever uses it; default 300. */
+  readonly perMinuteOfLink?: number;
 }
 
 const PER_MINUTE = 60;
-/** Parts of the network that are counted apart: so many counts are kept, whoever calls. */
-const PARTS = 512;
+const PER_MINUTE_OF_LINK = 300;
+/** Buckets of addresses that are counted apart: so many counts are kept, whoever calls. */
+const BUCKETS = 512;
 
 const LOOK = WEBHOOK_ROUTES.getApprovalLink;
 const DECIDE = WEBHOOK_ROUTES.decideByLink;
 
 export function approvalRoutes(options: ApprovalRoutesOptions): Router {
-  const { links, intake, clock, behindCloudRun, perMinute = PER_MINUTE } = options;
+  const { links, intake, clock } = options;
   const router = Router();
-  const callerOf = (request: Request): string => partOf(addressOf(request, behindCloudRun));
 
   async function demandLink(link: unknown): Promise<Found> {
     const found = typeof link === 'string' ? await links.find(link) : undefined;
@@ -43,7 +45,7 @@ export function approvalRoutes(options: ApprovalRoutesOptions): Router {
     return found;
   }
 
-  router.use(expressPath(LOOK), limitRate({ clock, perMinute, callerOf }));
+  router.use(expressPath(LOOK), limitLinks(options));
 
   router.get(expressPath(LOOK), async (request, response) => {
     tell(await demandLink(request.params.link), 200, request, response);
@@ -80,6 +82,36 @@ export function approvalRoutes(options: ApprovalRoutesOptions): Router {
   return router;
 }
 
+/**
+ * Who guesses is counted by address, and who has a link by that. So nobody without one keeps off those who have one, though
+ * they may seem to call from one address: of a front end, or of a proxy.
+ */
+function limitLinks({
+  links,
+  clock,
+  behindCloudRun,
+  perMinute = PER_MINUTE,
+  perMinuteOfLink = PER_MINUTE_OF_LINK,
+}: ApprovalRoutesOptions): RequestHandler {
+  const limitGuesses = limitRate({
+    ...{ clock, perMinute },
+    callerOf: (request) => nameOf(bucketOf(addressOf(request, behindCloudRun))),
+  });
+  const limitUses = limitRate({
+    ...{ clock, perMinute: perMinuteOfLink },
+    callerOf: (request) => `Whoever uses that link (${sha256(linkIn(request)).slice(0, 8)})`,
+  });
+  return async (request, response, next) => {
+    const limit = (await links.isSigned(linkIn(request))) ? limitUses : limitGuesses;
+    return limit(request, response, next);
+  };
+}
+
+/** Empty where there is none. */
+function linkIn({ params: { link } }: Request): string {
+  return typeof link === 'string' ? link : '';
+}
+
 /** A page, or JSON for whoever asks for that. */
 function tell(found: Found, status: 200 | 409, request: Request, response: Response): void {
   const body: ApprovalLink = found.standing;
@@ -112,6 +144,11 @@ function addressOf(request: Request, behindCloudRun: boolean): string {
   return forwarded || (request.socket.remoteAddress ?? '');
 }
 
-function partOf(address: string): string {
-  return `Whoever calls from that part of the network (${Number.parseInt(sha256(address).slice(0, 8), 16) % PARTS})`;
+/** Of addresses that have nothing in common but a hash: one is always in the same. */
+function bucketOf(address: string): number {
+  return Number.parseInt(sha256(address).slice(0, 8), 16) % BUCKETS;
+}
+
+function nameOf(bucket: number): string {
+  return `Whoever calls from those addresses (${bucket})`;
 }

@@ -17,7 +17,7 @@ import type { Log } from '../observability/log.ts';
 import { type DeploymentRecord, keys } from '../store/records.ts';
 import { approvalLinks } from './approval-links.ts';
 import { approvalPage } from './approval-page.ts';
-import { approvalRoutes } from './approval-routes.ts';
+import { type ApprovalRoutesOptions, approvalRoutes } from './approval-routes.ts';
 import { tellingWrites } from './deliveries.ts';
 import { linkKey } from './link-key.ts';
 import { createWebhook, removeWebhook, rotateSecret, setActive, type Webhook } from './registry.ts';
@@ -63,7 +63,12 @@ interface Stand {
 }
 
 /** A director's HTTP side that lets nobody in. */
-async function stand(rules: readonly AccessRule[] = [], perMinute = 10_000): Promise<Stand> {
+async function stand(
+  rules: readonly AccessRule[] = [],
+  limits: Pick<ApprovalRoutesOptions, 'perMinute' | 'perMinuteOfLink' | 'behindCloudRun'> = {
+    ...{ perMinute: 10_000, perMinuteOfLink: 10_000, behindCloudRun: true },
+  },
+): Promise<Stand> {
   const { store, clock } = bench;
   const note = (message: string, fields: object = {}): void =>
     void logged.push(message + JSON.stringify(fields));
@@ -94,7 +99,7 @@ async function stand(rules: readonly AccessRule[] = [], perMinute = 10_000): Pro
     limit: (_request, _response, next) => next(),
     routes: [],
     push: undefined,
-    byLink: approvalRoutes({ links, intake: taking, clock, behindCloudRun: true, perMinute }),
+    byLink: approvalRoutes({ links, intake: taking, clock, ...limits }),
   });
   const server = createServer(app);
   servers.push(server);
@@ -424,19 +429,49 @@ test('a body that is long, or means nothing, decides nothing', async () => {
 });
 
 test('who asks too often is refused, each part of the network for itself, and cannot say that it is another (D185)', async () => {
-  const { call, parked } = await stand([], 3);
-  const { approve } = await parked('often');
+  const { call } = await stand([], { perMinute: 3, behindCloudRun: true });
   const from = (address: string) => ({ headers: { 'x-forwarded-for': address } });
+  const guess = (address: string) => call('GET', '/v1/approvals/x', from(address));
   const statuses: number[] = [];
   for (const fake of ['1.1.1.1', '2.2.2.2', '3.3.3.3', '4.4.4.4'])
-    statuses.push((await call('GET', '/v1/approvals/x', from(`${fake}, 203.0.113.7`))).status);
+    statuses.push((await guess(`${fake}, 203.0.113.7`)).status);
   expect(statuses).toEqual([404, 404, 404, 429]);
-  const refused = await call('GET', approve, from('203.0.113.7'));
+  const refused = await guess('203.0.113.7');
   expect(refused.status).toBe(429);
   expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
-  expect(await call('GET', approve, from('198.51.100.9'))).toMatchObject({ status: 200 });
+  expect(await guess('198.51.100.9')).toMatchObject({ status: 404 });
   bench.clock.advance(60_000);
-  expect(await call('GET', approve, from('203.0.113.7'))).toMatchObject({ status: 200 });
+  expect(await guess('203.0.113.7')).toMatchObject({ status: 404 });
+});
+
+test('who guesses keeps nobody off who has a link, though all seem to call from one address (D185)', async () => {
+  const { call, parked, recordOf } = await stand([], { perMinute: 3, behindCloudRun: false });
+  const { approve, reject } = await parked('besieged');
+  const guesses = [
+    approve.slice(0, -1),
+    `${approve}x`,
+    '/v1/approvals/x',
+    '/v1/approvals/y',
+    '/v1/approvals/z',
+  ];
+  const statuses: number[] = [];
+  for (const guess of guesses) statuses.push((await call('GET', guess)).status);
+  expect(statuses).toEqual([404, 404, 404, 429, 429]);
+  for (const link of [approve, reject]) expect(await call('GET', link)).toMatchObject({ status: 200 });
+  expect(await call('POST', approve)).toMatchObject({ status: 200 });
+  expect(await recordOf('besieged')).toMatchObject({ status: 'queued' });
+});
+
+test('one link is used so often a minute, whoever uses it, and another as if there were none', async () => {
+  const { call, parked } = await stand([], { perMinuteOfLink: 2, behindCloudRun: true });
+  const { approve, reject } = await parked('worn');
+  const statuses: number[] = [];
+  for (const address of ['203.0.113.7', '198.51.100.9', '192.0.2.1'])
+    statuses.push((await call('GET', approve, { headers: { 'x-forwarded-for': address } })).status);
+  expect(statuses).toEqual([200, 200, 429]);
+  expect(await call('GET', reject)).toMatchObject({ status: 200 });
+  bench.clock.advance(60_000);
+  expect(await call('GET', approve)).toMatchObject({ status: 200 });
 });
 
 test('neither the key nor a link is in what is kept or logged; directors that begin at once come to one key', async () => {

@@ -62,3 +62,13 @@ test('calls from before it opened close it if they succeed, and change nothing i
   expect(afterCall(open, 'unknown', 600, RULES)).toEqual(open);
   expect(afterCall(open, 'succeeded', 600, RULES)).toEqual(CLOSED);
 });
+
+test('a clock that is set back keeps nobody uncalled for longer than was meant (N143)', () => {
+  const open = afterCall(called(failing(3), 1_000), 'failed', 10_000, RULES);
+  expect(open).toEqual({ state: 'open', until: 12_000, openings: 2 });
+  expect(askToCall(open, 10_000, RULES)).toEqual({ mayCall: false, again: 12_000 });
+  expect(called(open, 9_999)).toEqual({ state: 'half-open', until: 10_499, openings: 2 });
+  const half = called(open, 12_000);
+  expect(askToCall(half, 12_000, RULES)).toEqual({ mayCall: false, again: 12_500 });
+  expect(called(half, 3_000)).toEqual({ state: 'half-open', until: 3_500, openings: 2 });
+});

@@ -41,15 +41,17 @@ export interface BreakerRules {
 export const CLOSED: Breaker = { state: 'closed', failures: 0 };
 
 /** Whether a call may be made now; where it may, `breaker` is how it stands from then on. */
-export function askToCall(breaker: Breaker, now: number, { probeMs }: BreakerRules): Asked {
+export function askToCall(breaker: Breaker, now: number, rules: BreakerRules): Asked {
   switch (breaker.state) {
     case 'closed':
       return { mayCall: true, breaker };
     case 'open':
     case 'half-open': {
       const { until, openings } = breaker;
-      if (until > now) return { mayCall: false, again: until };
-      return { mayCall: true, breaker: { state: 'half-open', until: now + probeMs, openings } };
+      const began = until - (breaker.state === 'open' ? openMs(openings, rules) : rules.probeMs);
+      // A clock may be set back: nobody waits longer than was meant.
+      if (began <= now && now < until) return { mayCall: false, again: until };
+      return { mayCall: true, breaker: { state: 'half-open', until: now + rules.probeMs, openings } };
     }
     default:
       return never(breaker);
@@ -87,6 +89,11 @@ function afterFailure(breaker: Breaker, now: number, rules: BreakerRules): Break
   }
 }
 
-function opened(openings: number, now: number, { firstMs, longestMs }: BreakerRules): Breaker {
-  return { state: 'open', until: now + Math.min(longestMs, firstMs * 2 ** (openings - 1)), openings };
+function opened(openings: number, now: number, rules: BreakerRules): Breaker {
+  return { state: 'open', until: now + openMs(openings, rules), openings };
+}
+
+/** How long it is open that time. */
+function openMs(openings: number, { firstMs, longestMs }: BreakerRules): number {
+  return Math.min(longestMs, firstMs * 2 ** (openings - 1));
 }

@@ -5,7 +5,11 @@ import { afterCall, askToCall, type Breaker, type BreakerRules, CLOSED, type Out
 export interface Breakers {
   /** Undefined: call it, and tell what came of it. Else when to ask again, milliseconds since 1970. */
   ask(name: string): number | undefined;
+  /** When to ask, milliseconds since 1970; 0: whenever one likes. Changes nothing. */
+  heldUntil(name: string): number;
   tell(name: string, outcome: Outcome): void;
+  /** There is nobody to be called any more. */
+  forget(name: string): void;
 }
 
 export interface BreakersOptions {
@@ -33,6 +37,11 @@ export function breakersBy({ clock, rules, onTurn }: BreakersOptions): Breakers 
       become(name, asked.breaker);
       return undefined;
     },
+    heldUntil(name) {
+      const asked = askToCall(of(name), clock.now(), rules);
+      return asked.mayCall ? 0 : asked.again;
+    },
     tell: (name, outcome) => become(name, afterCall(of(name), outcome, clock.now(), rules)),
+    forget: (name) => void breakers.delete(name),
   };
 }

@@ -21,20 +21,36 @@ import { masked } from './mask.ts';
 /** Characters of an error; whoever wants all of it asks for the deployment. */
 const MOST_ERROR = 2_000;
 
+/** A change of one deployment. `before`: undefined for a new one. */
+export interface Changed {
+  readonly before: DeploymentRecord | undefined;
+  readonly after: DeploymentRecord;
+}
+
+interface TellingContext {
+  readonly store: Store;
+  readonly clock: Clock;
+}
+
 /** What is to be written with a status change so that all are told who asked. `before`: undefined for a new deployment. */
-export async function tellingWrites(
+export function tellingWrites(
   before: DeploymentRecord | undefined,
   after: DeploymentRecord,
-  { store, clock }: { readonly store: Store; readonly clock: Clock },
+  context: TellingContext,
 ): Promise<Write[]> {
-  if (before?.status === after.status) return [];
-  const webhooks = await listAll<WebhookRecord>(store, { collection: 'webhooks' });
-  return deliveriesFor(
-    before,
-    after,
-    webhooks.map(({ value }) => value),
-    clock.now(),
-  );
+  return tellingOfAll([{ before, after }], context);
+}
+
+/** The same for several in one commit: the webhooks are read once, and not at all where no status changes. */
+export async function tellingOfAll(
+  changes: readonly Changed[],
+  { store, clock }: TellingContext,
+): Promise<Write[]> {
+  const news = changes.filter(({ before, after }) => before?.status !== after.status);
+  if (news.length === 0) return [];
+  const rows = await listAll<WebhookRecord>(store, { collection: 'webhooks' });
+  const webhooks = rows.map(({ value }) => value);
+  return news.flatMap(({ before, after }) => deliveriesFor(before, after, webhooks, clock.now()));
 }
 
 /** The same for webhooks that are known. `now`: milliseconds since 1970. */

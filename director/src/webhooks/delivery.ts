@@ -16,7 +16,7 @@ import type { Attempted } from './attempt.ts';
 /** How long a claim holds; a try takes less. Milliseconds. */
 export const CLAIM_MS = 30_000;
 export const MOST_ATTEMPTS = 12;
-/** From when it was to be told; what was tried after that is not tried again. */
+/** From when it was to be told; what is older is not tried any more. */
 const MOST_AGE_MS = 86_400_000;
 const BACKOFF = { firstMs: 5_000, longestMs: 3_600_000, factor: 3 };
 const LEAST_WAIT_MS = 1_000;
@@ -62,13 +62,23 @@ export function tried(
   return { ...rest, tries, nextAt: now + wait };
 }
 
-/** What became of it that was not to be told any more, or had been tried too often by directors that did not live to tell. */
+/**
+ * What became of it that was not to be told any more, or had been tried too often by directors that did not live to tell.
+ * `because`: what its tries do not say.
+ */
 export function given(
   due: DueRecord,
   before: DeliveryRecord | undefined,
   state: 'dropped' | 'failed',
+  because?: DeliveryTry,
 ): DeliveryRecord {
-  return { ...headOf(due), state, ...stood(before) };
+  const { attempts, tries } = stood(before);
+  return { ...headOf(due), state, attempts, tries: because ? [...tries, because] : tries };
+}
+
+/** Whether it is too late to tell it. */
+export function isTooOld({ createdAt }: Pick<DueRecord, 'createdAt'>, now: number): boolean {
+  return now - Date.parse(createdAt) >= MOST_AGE_MS;
 }
 
 /** Whether the receiver wants to hear nothing more at all. */
@@ -76,8 +86,8 @@ export function isGone({ status }: Attempted): boolean {
   return status === GONE;
 }
 
-function isWornOut({ attempts, createdAt }: DeliveryRecord, now: number): boolean {
-  return attempts >= MOST_ATTEMPTS || now - Date.parse(createdAt) >= MOST_AGE_MS;
+function isWornOut(delivery: DeliveryRecord, now: number): boolean {
+  return delivery.attempts >= MOST_ATTEMPTS || isTooOld(delivery, now);
 }
 
 /** What was tried so far; of a claim that ran out, that nobody knows. */

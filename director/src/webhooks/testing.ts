@@ -24,10 +24,12 @@ export const NOON = Date.parse('2026-03-01T12:00:00Z');
 export interface ManualClock extends Clock {
   /** Time passes, and what was to happen in it happens. */
   advance(ms: number): void;
+  /** It was fast: from now on it says less, and what was to happen happens after the same time. */
+  setBack(ms: number): void;
 }
 
 export function manualClock(start = NOON): ManualClock {
-  const alarms = new Set<{ readonly at: number; ring(): void }>();
+  const alarms = new Set<{ at: number; ring(): void }>();
   let now = start;
 
   function after(ms: number, ring: () => void): () => void {
@@ -50,6 +52,10 @@ export function manualClock(start = NOON): ManualClock {
         next.ring();
       }
       now = end;
+    },
+    setBack(ms) {
+      now -= ms;
+      for (const alarm of alarms) alarm.at -= ms;
     },
   };
 }
