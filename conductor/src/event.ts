@@ -20,10 +20,10 @@ export function isPhase(text: string): text is Phase {
 }
 
 /** Those of an up, and what stands in their place in a run of another kind. */
-export type AnyPhase = Phase | 'teardown' | 'rollback';
+export type AnyPhase = Phase | 'teardown' | 'rollback' | 'drift';
 
 /** What a run is for. */
-export type RunOperation = 'up' | 'down' | 'plan' | 'rollback';
+export type RunOperation = 'up' | 'down' | 'plan' | 'rollback' | 'drift';
 
 /** What one thing of a phase came to. */
 export type TaskResult =

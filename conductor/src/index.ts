@@ -149,7 +149,7 @@ export function conductor(options: ConductorOptions): Conductor {
       ),
     rollback: (more) =>
       (options.architecture === undefined ? inBareRun : inRun)(
-        'rollback',
+        more.toVersion === 'current' ? 'drift' : 'rollback',
         async (context) => {
           const { rollback } = await import('./rollback.ts');
           return rollback(context, more);

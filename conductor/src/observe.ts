@@ -19,12 +19,12 @@ export interface ServiceStatus {
   readonly name: string;
   /** `foreign`: there is one of that name that is not ours; `unknown`: we cannot tell. */
   readonly state: 'ready' | 'not-ready' | 'missing' | 'foreign' | 'unknown';
-  /** Why, where it is not ready. */
+  /** Why, where it is not ready; of one that is, what is to be known beside. */
   readonly because?: string;
   /** The API that is not enabled, without which there is nothing of it. */
   readonly disabledApi?: string;
   readonly url?: string;
-  /** The newest that serves. */
+  /** The one that most of the requests go to. */
   readonly revision?: string;
   /** By digest. */
   readonly image?: string;
@@ -67,8 +67,10 @@ function serviceStatus(
   live: run_v2.Schema$GoogleCloudRunV2Service,
   owner: Owner,
 ): ServiceStatus {
-  const revision = live.latestReadyRevision?.split('/').at(-1);
-  const image = live.template?.containers?.[0]?.image;
+  const newest = live.latestReadyRevision?.split('/').at(-1);
+  const old = servingInstead(live);
+  const revision = old ?? newest;
+  const image = old === undefined ? live.template?.containers?.[0]?.image : undefined;
   const because = strangerTo(owner, ownerOfLabels(live.labels));
   const seen = {
     name,
@@ -78,9 +80,24 @@ function serviceStatus(
   };
   if (because !== undefined) return { ...seen, state: 'foreign', because };
   const trouble = troubleOf(live);
-  return trouble === undefined
-    ? { ...seen, state: 'ready' }
-    : { ...seen, state: 'not-ready', because: trouble };
+  if (trouble !== undefined) return { ...seen, state: 'not-ready', because: trouble };
+  return { ...seen, state: 'ready', ...(old === undefined ? {} : { because: notServing(live, newest) }) };
+}
+
+/** The revision that more of the requests go to by its name than to the newest: of a rollout on its way, or gone back. */
+function servingInstead({ traffic }: run_v2.Schema$GoogleCloudRunV2Service): string | undefined {
+  const most = (traffic ?? []).toSorted((one, other) => (other.percent ?? 0) - (one.percent ?? 0))[0];
+  return most?.revision ?? undefined;
+}
+
+function notServing(
+  { traffic, trafficStatuses }: run_v2.Schema$GoogleCloudRunV2Service,
+  newest = 'the newest revision',
+): string {
+  const percent = (traffic ?? []).find(({ revision }) => !revision)?.percent ?? 0;
+  const uri = trafficStatuses?.find(({ tag }) => tag === 'rejected')?.uri;
+  if (percent > 0) return `${percent} % of the requests go to ${newest}`;
+  return `no request goes to ${newest}, which was ${uri ? `rejected and is at ${uri}` : 'not let on yet'}`;
 }
 
 function troubleOf(live: run_v2.Schema$GoogleCloudRunV2Service): string | undefined {

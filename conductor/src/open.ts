@@ -119,7 +119,8 @@ function watch(dir: string, cloud: LocalCloudFile, end: AbortController): () => 
 
 /** On a local cloud that has only just been started there is nothing to go back to. */
 async function cloudFor(operation: RunOperation, local: LocalOptions): Promise<LocalCloudFile> {
-  return operation === 'rollback' ? demandLocalCloud(local.dir) : joinLocalCloud(local, programOf());
+  const isOfWhatIs = operation === 'rollback' || operation === 'drift';
+  return isOfWhatIs ? demandLocalCloud(local.dir) : joinLocalCloud(local, programOf());
 }
 
 /** For a look at what is there: nothing is started and nothing made. Throws a Failure where no local cloud runs. */

@@ -30,7 +30,11 @@ export async function rollback(
   context: RunContext | BareContext,
   options: RollbackOptions,
 ): Promise<RollbackResult> {
-  return inPhase('rollback', () => goBack(context, options), context);
+  return inPhase(
+    options.toVersion === 'current' ? 'drift' : 'rollback',
+    () => goBack(context, options),
+    context,
+  );
 }
 
 async function goBack(

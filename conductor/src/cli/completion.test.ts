@@ -50,7 +50,7 @@ test('the script of bash registers itself, and says nothing', () => {
 
 test('bash completes commands', () => {
   expect(inBash('')).toEqual([...COMMANDS, 'help', '--help', '--version']);
-  expect(inBash('d')).toEqual(['deploy', 'down', 'deployments', 'director', 'doctor']);
+  expect(inBash('d')).toEqual(['deploy', 'down', 'deployments', 'drift', 'director', 'doctor']);
   expect(inBash('help', 'e')).toEqual(['events']);
 });
 

@@ -239,7 +239,7 @@ describe('other generators', () => {
     await expect(take(gone)).rejects.toMatchObject({
       reason: 'unknown-outcome',
       message: expect.stringMatching(
-        /^Failed to fetch generated code: the generator cannot be reached: .*ECONNREFUSED/,
+        /^Failed to fetch generated code: the generator at IAC_GENERATOR_URL cannot be reached: .*ECONNREFUSED/,
       ),
     });
     await expect(take(undefined)).rejects.toThrow(

@@ -122,7 +122,11 @@ async function answerOf(url: string, signal: AbortSignal): Promise<Answer | Clou
     answer = await ask(url, { allowPrivate: true, mostBytes: MOST_BYTES, timeoutMs: CALL_MS, signal });
   } catch (error) {
     signal.throwIfAborted();
-    return failed('unknown-outcome', `the generator cannot be reached: ${wordsOf(error)}`, error);
+    return failed(
+      'unknown-outcome',
+      `the generator at IAC_GENERATOR_URL cannot be reached: ${wordsOf(error)}`,
+      error,
+    );
   }
   const { status, body } = answer;
   if (status === 200) return answer;

@@ -247,7 +247,9 @@ async function callable(text: string, addresses: AddressRules): Promise<string> 
   const url = new URL(text);
   const refuse = (detail: string): Problem => invalid([{ in: 'body', pointer: '/url', detail }]);
   if (url.protocol !== 'https:' && !(addresses.allowPrivate && url.protocol === 'http:'))
-    throw refuse('a webhook is called over TLS: write https://');
+    throw refuse(
+      'a webhook is called over TLS, at a public address: write https://; for receivers in its own network the director is set up with DIRECTOR_PRIVATE_HOSTS=allowed',
+    );
   if (url.hash !== '') throw refuse('what comes after # is never sent');
   try {
     await demandPublic(url, addresses);

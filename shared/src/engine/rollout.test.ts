@@ -148,7 +148,7 @@ test('one bad answer is nothing, several in a row are: all requests go back', as
     status: 'failed',
     error: {
       message:
-        'service/web: the new revision was not well with 10 % of the requests: bad, 3 times in a row; all of them go to the old one',
+        'the new revision was not well with 10 % of the requests: bad, 3 times in a row; all of them go to the old one',
       fix: 'see conductor logs web; mend it and deploy again',
     },
   });
@@ -214,7 +214,7 @@ test('who goes on behind a rejection does not take it up; who deploys it again b
   expect(behind.shares).toEqual([]);
   expect(behind.outcome).toMatchObject({
     status: 'failed',
-    error: { message: 'service/web: the new revision was not well; all requests go to the old one' },
+    error: { message: 'the new revision was not well; all requests go to the old one' },
   });
   const again: Change = { action: 'update', fields: ['traffic'] };
   const anew = await run({ share: 0, differs: ['traffic'], isRejected: true }, again);

@@ -39,7 +39,7 @@ export async function rollOut(
   const start = startOf(seen.seen, planned, steps, stages);
   if (start === 'at-once') return reach.drive(whole);
   if (start === 'rejected')
-    return failure(`${id}: the new revision was not well; all requests go to the old one`, fixFor(id));
+    return failure('the new revision was not well; all requests go to the old one', fixFor(id));
   let outcome: Outcome | undefined;
   for (const percent of steps.slice(start)) {
     const reached = await reach.drive(stages.at(percent));
@@ -135,7 +135,7 @@ async function goBack(
 ): Promise<Outcome> {
   const when = percent === 0 ? 'before any request came to it' : `with ${percent} % of the requests`;
   const how = trouble.fix === undefined ? 'was not well' : 'could not be watched';
-  const what = `${id}: the new revision ${how} ${when}: ${trouble.what}`;
+  const what = `the new revision ${how} ${when}: ${trouble.what}`;
   const fix = trouble.fix ?? fixFor(id);
   const stand: Stand | undefined = (await observe(whole).catch(() => undefined))?.stand;
   if (stand && percent === ALL && !stand.hasNamedOld)

@@ -28,7 +28,7 @@ const SPINNER = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', 
 /** So many running things of a phase are shown; the rest is counted. */
 const MOST_LINES = 16;
 /** Phases in which the director works. */
-const COMMANDING: ReadonlySet<string> = new Set(['setup', 'deploy', 'teardown', 'rollback']);
+const COMMANDING: ReadonlySet<string> = new Set(['setup', 'deploy', 'teardown', 'rollback', 'drift']);
 
 export function renderTty(terminal: Terminal, clock: Clock = systemClock): Renderer {
   const { paint, progress, asTyped } = terminal;
