@@ -77,6 +77,14 @@ test('service_manager_spec is another name of director', () => {
   );
 });
 
+test('a misspelt key that has to be there is one mistake', () => {
+  const told = complaints(
+    `${HEAD}dataflows: { a: { services: { web: { service_acount: x, deployment: { image: y } } } } }\n`,
+  );
+  expect(told).toHaveLength(1);
+  expect(told[0]).toContain('unknown key "service_acount"; did you mean "service_account"?');
+});
+
 test('a misspelt key is underlined, with what was meant', () => {
   expect(complaints(`${HEAD}dataflws: {}\n`)).toEqual([
     [

@@ -31,7 +31,10 @@ export function parseArchitecture(sources: Sources): Parsed {
 
   const combined = combine(hub, parts, diagnostics);
   const result = Architecture.safeParse(combined.value);
-  if (!result.success) diagnostics.push(...result.error.issues.flatMap((issue) => diagnose(issue, combined)));
+  if (!result.success) {
+    const issues = withoutMisspelt(result.error.issues);
+    diagnostics.push(...issues.flatMap((issue) => diagnose(issue, combined)));
+  }
   const sound = result.success ? result.data : salvage(combined.value);
   const findings = sound ? check(sound, namesWritten(combined.value)) : [];
   diagnostics.push(...findings.map(({ path, part, ...rest }) => place(rest, combined.locate(path, part))));
@@ -165,6 +168,20 @@ function recordAt(value: unknown, key: string): Record<string, unknown> {
 function listAt(value: Record<string, unknown>, key: string): unknown[] {
   const inner = value[key];
   return Array.isArray(inner) ? inner : [];
+}
+
+/** A key that is missing because it is there under another spelling is one mistake, and told as that. */
+function withoutMisspelt(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] {
+  const meant = new Set(
+    issues.flatMap(({ message, path }) => {
+      const key = /; did you mean "([^"]+)"\?$/.exec(message)?.[1];
+      return key === undefined ? [] : [JSON.stringify([...path.slice(0, -1), key])];
+    }),
+  );
+  return issues.filter(
+    ({ code, input, path }) =>
+      code !== 'invalid_type' || input !== undefined || !meant.has(JSON.stringify(path)),
+  );
 }
 
 function diagnose(issue: z.core.$ZodIssue, document: Combined): Diagnostic[] {
