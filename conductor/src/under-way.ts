@@ -1,5 +1,5 @@
 /** What a director is at, and what it did last: the newest first is asked for, and no more than is shown. */
-import type { DEPLOYMENT_STATUSES } from '@service-director/shared/contract/rest/schemas.ts';
+import { ENDED_STATUSES, OPEN_STATUSES } from '@service-director/shared/contract/status.ts';
 import type { CommandDetail, DirectorHttp, JournalLine } from './director-http.ts';
 
 /** How much is told where nothing else was said. */
@@ -26,16 +26,7 @@ export interface Running {
   readonly units: readonly { readonly unit: string; readonly waiting?: string }[];
 }
 
-/** Of a deployment that has not ended. */
-const OPEN = [
-  'queued',
-  'waiting_for_lock',
-  'planning',
-  'awaiting_approval',
-  'applying',
-  'cancelling',
-] as const satisfies readonly (typeof DEPLOYMENT_STATUSES)[number][];
-const ENDED: ReadonlySet<string> = new Set(['succeeded', 'failed', 'cancelled']);
+const ENDED: ReadonlySet<string> = new Set(ENDED_STATUSES);
 
 export interface UnderWay {
   /** Oldest first. */
@@ -49,7 +40,7 @@ export async function runningAt(director: DirectorHttp, limit: number): Promise<
   const [newest, ...pages] = await Promise.all([
     // What it has only just taken has no deployment yet.
     director.commands(limit),
-    ...OPEN.map((status) => director.deployments({ status, limit })),
+    ...OPEN_STATUSES.map((status) => director.deployments({ status, limit })),
   ]);
   const received = new Map<string, string>();
   for (const { id, received_at, ended_at } of newest.commands)

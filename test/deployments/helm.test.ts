@@ -66,7 +66,7 @@ describe('its values', () => {
     ['/config', { 'config.catalog.endpoint': 'https://catalog.example' }],
     ['', { replicas: 3 }],
     ['/config/generator', { 'config.generator.endpoint': 'https://generator.example' }],
-    ['/config/state', { 'config.state': 'sqlite:/work/state.sqlite' }],
+    ['/config/state', { 'config.state': 'sqlite:/scratch/state.sqlite' }],
     ['/settings', { 'settings.DIRECTOR_ACCESS': 'loopback' }],
     ['/port', { port: 80 }],
   ])('what is not known at %j, or cannot be, is refused before anything is made (N127)', (place, set) => {

@@ -1,7 +1,6 @@
 /** Terraform's provider for AWS, in one graph with a topic of Google Cloud, on AWS as moto plays it. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pack } from '@service-director/director/bundles/bundle.ts';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import {
   AWS_REGION,
@@ -12,6 +11,7 @@ import {
   SESSION_SECRET,
   startAws,
 } from './support/aws.ts';
+import { bring } from './support/code.ts';
 import { type DirectorProcess, startDirector, stateFile } from './support/director.ts';
 import { documentOf, ephemeral } from './support/documents.ts';
 import { type Ledger, openLedger } from './support/ledger.ts';
@@ -79,10 +79,7 @@ describe.skipIf('missing' in tools)('AWS, from the same graph', () => {
     director = await startDirector(world, { env });
     await director.ready();
     ledger = openLedger(world);
-    const bundle = await pack([{ path: 'main.tf', content: Buffer.from(CODE) }]);
-    const body = new Uint8Array(bundle);
-    const response = await fetch(`${director.url}/v1/bundles`, { method: 'POST', body });
-    ({ digest } = (await response.json()) as { digest: string });
+    digest = await bring(director, CODE);
   });
   afterAll(async () => {
     ledger?.close();

@@ -1,9 +1,9 @@
 /** Of the director as it is shipped: code that it is sent is noted as wanted, so that the upkeep knows when it was. */
-import { pack } from '@service-director/director/bundles/bundle.ts';
 import { useKey } from '@service-director/director/bundles/uses.ts';
 import { sqliteStore } from '@service-director/director/store/sqlite.ts';
 import { systemClock } from '@service-director/shared/kit/clock.ts';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { bring } from './support/code.ts';
 import { startDirector, stateFile } from './support/director.ts';
 import { openWorld, type World } from './support/world.ts';
 
@@ -18,14 +18,8 @@ afterAll(() => world.stop());
 test('a bundle that is sent is noted as wanted, before it is kept', async () => {
   const director = await startDirector(world);
   await director.ready();
-  const bundle = await pack([{ path: 'main.tf', content: Buffer.from('# code') }]);
   const before = systemClock.now();
-  const response = await fetch(`${director.url}/v1/bundles`, {
-    method: 'POST',
-    body: new Uint8Array(bundle),
-  });
-  expect(response.status).toBe(201);
-  const { digest }: { digest: string } = JSON.parse(await response.text());
+  const digest = await bring(director, '# code');
   expect(await director.stop()).toBe(0);
   const store = sqliteStore({ path: stateFile(world) });
   const noted = await store.get<{ at: string }>(useKey(digest));

@@ -12,9 +12,9 @@ import {
   type Engine,
   type StatusChange,
 } from '@service-director/conductor';
-import { pack } from '@service-director/director/bundles/bundle.ts';
 import { run } from '@service-director/shared/kit/process.ts';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { bring } from './support/code.ts';
 import { documented } from './support/dialects.ts';
 import { type DirectorProcess, startDirector } from './support/director.ts';
 import { NO_TERRAFORM } from './support/rest.ts';
@@ -34,17 +34,6 @@ beforeAll(async () => {
   client = clientOf({ url: director.url });
 });
 afterAll(() => world.stop());
-
-/** Resolves with the digest by which the code is asked for. */
-async function bring(code: string): Promise<string> {
-  const bundle = await pack([{ path: 'main.tf', content: Buffer.from(code) }]);
-  const response = await fetch(`${director.url}/v1/bundles`, {
-    method: 'POST',
-    body: new Uint8Array(bundle),
-  });
-  const { digest }: { digest: string } = JSON.parse(await response.text());
-  return digest;
-}
 
 const request = (id: string, digest: string) => ({
   ...{ id, composer: 'team-client', environment: 'dev', name: 'thing' },
@@ -109,7 +98,7 @@ describe.skipIf(NO_TERRAFORM !== '')(`with Terraform${NO_TERRAFORM}`, () => {
   }
 
   test('deploys, watches, reads, lists and rolls back (N29, N30, NX3)', async () => {
-    const first = await client.create(request('typed-v1', await bring(codeFor('one'))));
+    const first = await client.create(request('typed-v1', await bring(director, codeFor('one'))));
     expect(['pending', 'in_progress']).toContain(first.status);
     expect(await ended(first.id)).toBe('ready');
     const one: Deployment = await client.get(first.id);
@@ -119,7 +108,7 @@ describe.skipIf(NO_TERRAFORM !== '')(`with Terraform${NO_TERRAFORM}`, () => {
       expect.stringContaining('Creation complete'),
     );
 
-    const second = await client.create(request('typed-v2', await bring(codeFor('two'))));
+    const second = await client.create(request('typed-v2', await bring(director, codeFor('two'))));
     expect(await ended(second.id)).toBe('ready');
     const back = await client.rollback(second.id, { reason: 'the word was better' });
     expect(await ended(back)).toBe('ready');
@@ -132,7 +121,9 @@ describe.skipIf(NO_TERRAFORM !== '')(`with Terraform${NO_TERRAFORM}`, () => {
   });
 
   test('of what cannot be planned a watch ends with the words of the tool, as the status has them (NX3)', async () => {
-    const { id } = await client.create(request('broken-v1', await bring('resource "terraform_data" "it" {')));
+    const { id } = await client.create(
+      request('broken-v1', await bring(director, 'resource "terraform_data" "it" {')),
+    );
     const changes: StatusChange[] = [];
     for await (const change of client.watch(id)) changes.push(change);
     const status = await client.status(id);
@@ -145,7 +136,7 @@ describe.skipIf(NO_TERRAFORM !== '')(`with Terraform${NO_TERRAFORM}`, () => {
 
   test('what waits for an approval is stopped (N29, N34)', async () => {
     const { id } = await client.create({
-      ...request('gated-v1', await bring(codeFor('three'))),
+      ...request('gated-v1', await bring(director, codeFor('three'))),
       environment: 'production',
     });
     for await (const change of client.watch(id)) {
@@ -174,7 +165,7 @@ describe.skipIf(NO_TERRAFORM !== '')(`with Terraform${NO_TERRAFORM}`, () => {
     const env = {
       PATH: process.env.PATH ?? '',
       DIRECTOR: director.url,
-      BUNDLE: await bring(codeFor('four')),
+      BUNDLE: await bring(director, codeFor('four')),
     };
     const signal = AbortSignal.timeout(120_000);
     const { code, stdout, stderr } = await run(process.execPath, ['program.ts'], { cwd: dir, env, signal });

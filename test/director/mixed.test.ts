@@ -6,8 +6,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { pack } from '@service-director/director/bundles/bundle.ts';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { bring } from './support/code.ts';
 import { type DirectorProcess, startDirector, stateFile } from './support/director.ts';
 import { documentOf, ephemeral, serviceOf } from './support/documents.ts';
 import { type Ledger, openLedger } from './support/ledger.ts';
@@ -54,13 +54,7 @@ describe.skipIf(!hasTerraform)('a graph of two engines', () => {
     world = await openWorld();
     await restart();
     ledger = openLedger(world);
-    const bundle = await pack([{ path: 'main.tf', content: Buffer.from(CODE) }]);
-    const response = await fetch(`${director.url}/v1/bundles`, {
-      method: 'POST',
-      body: new Uint8Array(bundle),
-    });
-    expect(response.status).toBe(201);
-    ({ digest } = (await response.json()) as { digest: string });
+    digest = await bring(director, CODE);
   });
   afterAll(async () => {
     ledger.close();

@@ -5,9 +5,9 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pack } from '@service-director/director/bundles/bundle.ts';
 import { openReceiver, signaturesBy } from '@service-director/director/webhooks/testing.ts';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { bring } from './support/code.ts';
 import { documented } from './support/dialects.ts';
 import { type Answer, type DirectorProcess, startDirector } from './support/director.ts';
 import { openWorld, until, type World } from './support/world.ts';
@@ -45,14 +45,6 @@ async function send({ url }: DirectorProcess, path: string, body: object): Promi
   documented('POST', path, response, answer);
   if (!response.ok) throw new Error(`${path} answers ${response.status}: ${JSON.stringify(answer)}`);
   return answer;
-}
-
-/** Resolves with the digest by which the code is asked for. */
-async function bring({ url }: DirectorProcess, code: string): Promise<string> {
-  const bundle = await pack([{ path: 'main.tf', content: Buffer.from(code) }]);
-  const response = await fetch(`${url}/v1/bundles`, { method: 'POST', body: new Uint8Array(bundle) });
-  const { digest }: { digest: string } = JSON.parse(await response.text());
-  return digest;
 }
 
 test('who is refused before a route is reached hears it in the words of the dialect (NX9)', async () => {

@@ -1,8 +1,8 @@
 /** One code in several regions at the same time: a module for each, and what fails in one keeps no other from its end. */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { pack } from '@service-director/director/bundles/bundle.ts';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { bring } from './support/code.ts';
 import { type DirectorProcess, startDirector } from './support/director.ts';
 import { documentOf, ephemeral } from './support/documents.ts';
 import { type Ledger, openLedger } from './support/ledger.ts';
@@ -41,10 +41,7 @@ describe.skipIf(!hasTerraform)('several regions', () => {
     director = await startDirector(world, { env: { TERRAFORM_WORK_DIR: join(world.dir, 'terraform') } });
     await director.ready();
     ledger = openLedger(world);
-    const bundle = await pack([{ path: 'main.tf', content: Buffer.from(CODE) }]);
-    const body = new Uint8Array(bundle);
-    const response = await fetch(`${director.url}/v1/bundles`, { method: 'POST', body });
-    ({ digest } = (await response.json()) as { digest: string });
+    digest = await bring(director, CODE);
   });
   afterAll(async () => {
     ledger?.close();

@@ -1,8 +1,8 @@
 /** All that a director answers over HTTP, in one process as it is shipped: each dialect, and what one started seen in another. */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { pack } from '@service-director/director/bundles/bundle.ts';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { bring } from './support/code.ts';
 import { type DirectorProcess, startDirector } from './support/director.ts';
 import { openWorld, until, type World } from './support/world.ts';
 
@@ -57,9 +57,7 @@ test.each([
 test.skipIf(!hasTerraform)('what one dialect began, another tells of', async () => {
   const code =
     'resource "terraform_data" "a" {\n  input = "x"\n}\noutput "said" {\n  value = terraform_data.a.output\n}\n';
-  const bundle = await pack([{ path: 'main.tf', content: Buffer.from(code) }]);
-  const sent = await fetch(`${director.url}/v1/bundles`, { method: 'POST', body: new Uint8Array(bundle) });
-  const { digest } = (await sent.json()) as { digest: string };
+  const digest = await bring(director, code);
   const begun = await send('POST', '/api/v1/deployments', {
     id: 'team-web-v1',
     composer: 'team',

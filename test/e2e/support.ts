@@ -1,5 +1,5 @@
 /** A local cloud in a folder of its own, and the conductor's library on it, as a user has them. */
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import {
@@ -9,6 +9,7 @@ import {
   conductor,
 } from '@service-director/conductor';
 import { serveLocalCloud } from '@service-director/conductor/local.ts';
+import { pidsUnder, told } from '../processes.ts';
 
 const root = resolve(import.meta.dirname, '..', '..');
 
@@ -69,31 +70,11 @@ export async function openGround({
   };
 }
 
-/** The processes of a Cloud Run service that run in this ground, by pid. Reads what the kernel tells of each process. */
+/** The processes of a Cloud Run service that run in this ground, by pid. */
 export function pidsOf(service: string, { dir }: Pick<Ground, 'dir'>): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      const environment = readOr(`/proc/${pid}/environ`);
-      return (
-        environment.includes(`K_SERVICE=${service}\0`) &&
-        readOr(`/proc/${pid}/cmdline`) !== '' &&
-        isUnder(dir, pid)
-      );
-    });
-}
-
-function isUnder(dir: string, pid: number): boolean {
-  return readOr(`/proc/${pid}/cmdline`).includes(dir) || readOr(`/proc/${pid}/environ`).includes(dir);
-}
-
-function readOr(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
+  return pidsUnder(dir).filter(
+    (pid) => told(pid, 'environ').includes(`K_SERVICE=${service}\0`) && told(pid, 'cmdline') !== '',
+  );
 }
 
 /** All commands that the director knows, from its own ledger over HTTP. */

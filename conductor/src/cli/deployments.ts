@@ -1,17 +1,18 @@
 /** The director's deployments: which there are, and all that is known of one. */
+
 import type { DeploymentReport } from '@service-director/shared/contract/event.ts';
 import type {
   ApprovalView,
   DeploymentBrief,
   DeploymentDetail,
 } from '@service-director/shared/contract/state.ts';
+import { DEPLOYMENT_STATUSES } from '@service-director/shared/contract/status.ts';
 import { EXIT, type ExitCode } from '../failure.ts';
 import { run as approve } from './approve.ts';
 import { atDesk, LOOK_SECONDS } from './at-desk.ts';
 import { run as cancel } from './cancel.ts';
 import type { CommandInput, CommandRun } from './command.ts';
 import { choiceOf, demandWord, numberOf, usage } from './input.ts';
-import { STATUSES } from './options.ts';
 import { type JournalLine, journalText } from './render/journal.ts';
 import { planCounts, planLines } from './render/plan.ts';
 import { inSeconds, paintResult, paintStatus } from './render/words.ts';
@@ -49,7 +50,7 @@ function list(input: CommandInput): Promise<ExitCode> {
   const { options, terminal } = input;
   const limit = numberOf('limit', options.text('limit') ?? '20', 1, 500);
   const [named, after] = [options.text('stack'), options.text('after')];
-  const status = choiceOf(options, 'status', STATUSES);
+  const status = choiceOf(options, 'status', DEPLOYMENT_STATUSES);
   if (after !== undefined && !PLACE.test(after))
     throw usage(`--after ${after} is no place in a list`, 'copy it from the end of the list before');
   return atDesk(input, 0, LOOK_SECONDS, async ({ stackNamed, ask }) => {

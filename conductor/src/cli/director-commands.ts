@@ -1,6 +1,7 @@
 /** The commands that ask a director, or tell it what to do. Those of `desk` take its URL in the place of an architecture. */
+import { DEPLOYMENT_STATUSES } from '@service-director/shared/contract/status.ts';
 import type { CliCommand, CliOption } from './command.ts';
-import { asked, deciding, desk, reason, running, STATUSES, wishes } from './options.ts';
+import { asked, deciding, desk, reason, running, wishes } from './options.ts';
 
 const planHash: CliOption = {
   type: 'string',
@@ -30,8 +31,8 @@ export const directorCommands = {
       status: {
         type: 'string',
         value: 'NAME',
-        choices: STATUSES,
-        help: `only in this status (${STATUSES.join(', ')})`,
+        choices: DEPLOYMENT_STATUSES,
+        help: `only in this status (${DEPLOYMENT_STATUSES.join(', ')})`,
       },
       limit: { type: 'string', value: 'N', help: 'how many, the newest (default 20)' },
       after: { type: 'string', value: 'PLACE', help: 'only older ones, from where a list before this ended' },

@@ -1,5 +1,4 @@
 /** The options that several commands have, by what they are for. */
-import type { DEPLOYMENT_STATUSES } from '@service-director/shared/contract/rest/schemas.ts';
 import type { CliOption } from './command.ts';
 
 export const json: CliOption = { type: 'boolean', help: 'JSON on stdout, one object a line' };
@@ -113,16 +112,3 @@ export const deciding = {
   ...desk,
   timeout: { type: 'string', value: 'DURATION', help: 'when to give up here (default 5m)' },
 } as const satisfies Record<string, CliOption>;
-
-/** Of a deployment. */
-export const STATUSES = [
-  'queued',
-  'waiting_for_lock',
-  'planning',
-  'awaiting_approval',
-  'applying',
-  'cancelling',
-  'succeeded',
-  'failed',
-  'cancelled',
-] as const satisfies readonly (typeof DEPLOYMENT_STATUSES)[number][];

@@ -25,7 +25,7 @@ DIRECTOR_ACCESS: verified
 DIRECTOR_AUDIENCE: {{ .Values.config.audience | quote }}
 DIRECTOR_ALLOWED: {{ .Values.config.allowed | quote }}
 IAC_GENERATOR_URL: {{ .Values.config.generator.url | quote }}
-TERRAFORM_WORK_DIR: /work/terraform
+TERRAFORM_WORK_DIR: /scratch/terraform
 LOG_LEVEL: {{ .Values.config.logLevel | quote }}
 {{- if .Values.serviceMonitor.enabled }}
 DIRECTOR_METRICS_PORT: {{ .Values.serviceMonitor.port | quote }}

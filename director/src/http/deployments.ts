@@ -1,10 +1,11 @@
 /** Deployments over HTTP: which there are, and all that is known of one. */
-import { DEPLOYMENT_STATUSES } from '@service-director/shared/contract/rest/schemas.ts';
+
 import type {
   DeploymentBrief,
   DeploymentDetail,
   DeploymentPage,
 } from '@service-director/shared/contract/state.ts';
+import { DEPLOYMENT_STATUSES } from '@service-director/shared/contract/status.ts';
 import { type Request, Router } from 'express';
 import type { z } from 'zod';
 import { criticalPathOf } from '../deployments/critical-path.ts';

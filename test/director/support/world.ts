@@ -16,6 +16,7 @@ import { systemClock, systemRandom } from '@service-director/shared/kit/clock.ts
 import { Architecture } from '@service-director/shared/model/architecture.ts';
 import { hydrate } from '@service-director/shared/model/hydrate.ts';
 import { vi } from 'vitest';
+import { pidsUnder } from '../../processes.ts';
 import { CRASHES, pushImage, SERVES } from './image.ts';
 import { bundledDirector } from './program.ts';
 import { openRecorder, type Recorder } from './recorder.ts';
@@ -146,9 +147,19 @@ export async function openWorld(options: { propagationMs?: number } = {}): Promi
       await recorder.close();
       await pubsub.close();
       await running.stop();
+      // A tool outlives the director that is killed, and waits for ever for what a test that failed did not give it.
+      for (const pid of pidsUnder(dir)) endNow(pid);
       rmSync(dir, { recursive: true, force: true });
     },
   };
+}
+
+function endNow(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended meanwhile.
+  }
 }
 
 /** Calls that speak and listen, and change nothing of anybody's. */

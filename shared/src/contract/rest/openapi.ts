@@ -5,10 +5,10 @@ import { jsonSchemaOf } from '../../model/section.ts';
 import { OPERATIONS } from '../command.ts';
 import { DeploymentReport, DirectorEvent } from '../event.ts';
 import { DeploymentBrief, VersionView } from '../state.ts';
+import { DEPLOYMENT_STATUSES } from '../status.ts';
 import { DeliveryView, WEBHOOK_EVENTS } from '../webhook.ts';
 import { NAMED } from './named.ts';
 import { Nothing, type Route, type RouteAnswer, TAGS } from './route.ts';
-import { DEPLOYMENT_STATUSES } from './schemas.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
 export interface JsonObject {

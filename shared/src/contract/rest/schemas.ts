@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { COMMAND_TYPES, CommandId, OPERATIONS } from '../command.ts';
 import { DeploymentReport, DirectorEvent } from '../event.ts';
 import { DeploymentBrief, JournalLine, LockView } from '../state.ts';
+import { DEPLOYMENT_STATUSES } from '../status.ts';
 
 /** What is wrong with one part of a request. */
 export const ProblemError = z.object({
@@ -28,19 +29,6 @@ export const ProblemDetails = z.object({
 export type ProblemDetails = z.output<typeof ProblemDetails>;
 
 export const PROBLEM_PREFIX = 'urn:service-director:problem:';
-
-/** All statuses of a deployment. */
-export const DEPLOYMENT_STATUSES = [
-  'queued',
-  'planning',
-  'waiting_for_lock',
-  'awaiting_approval',
-  'applying',
-  'cancelling',
-  'succeeded',
-  'failed',
-  'cancelled',
-] as const;
 
 export const COMMAND_STATUSES = ['accepted', 'running', 'succeeded', 'failed', 'rejected'] as const;
 
